@@ -1,0 +1,9 @@
+"""No learning: the control that every other rule must beat."""
+
+from __future__ import annotations
+
+from rules.rule import Rule
+
+
+class Frozen(Rule):
+    """The weights stay as they were drawn. With a transport, errors still pass through to the layers below."""

@@ -1,0 +1,111 @@
+"""A layer: synapse, norm, population, and the rule by which the synapse learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neurons.population import Population
+from neurons.settings import Value
+from rules import transport
+from rules.registry import Pair, implementation
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a training forward left for the rule.
+
+    Attributes:
+        input: `[T, B, ...]` or, where it is the same at every step, `[B, ...]`.
+        output: spikes `[T, B, ...]`, still attached to this layer's own graph; for a readout, its currents.
+    """
+
+    input: Tensor
+    output: Tensor
+
+
+class Layer(nn.Module):
+    """One layer of a network.
+
+    Args:
+        synapse: Conv2d or Linear.
+        population: the spiking neurons, or None for a readout, whose current is the output.
+        pair: the rule, update and transport.
+        shape: of the output, without time and batch: `(C, H, W)` or `(N,)`.
+        T: time steps, to which a static current is stretched.
+        receives: whether an error from above may enter this layer's output.
+        classes: number of output classes, for rules with a head or a broadcast matrix.
+        settings: the rule's settings.
+    """
+
+    record: Record | None = None
+
+    def __init__(
+        self,
+        synapse: transport.Synapse,
+        population: Population | None,
+        pair: Pair,
+        *,
+        shape: tuple[int, ...],
+        T: int,
+        receives: bool,
+        classes: int,
+        settings: Mapping[str, Value] | None = None,
+    ) -> None:
+        super().__init__()
+        self.pair, self.shape, self.T, self.receives = pair, shape, T, receives
+        self.synapse = synapse
+        trained = pair.declaration.norms == "error"
+        self.norm = nn.Identity() if population is None else _norm(synapse, affine=trained)
+        self.population = population
+        self.rule = implementation(pair.declaration)(pair.declaration, settings)
+        self.transport = transport.build(pair.transport)
+        if not pair.declaration.learns:
+            synapse.requires_grad_(False)
+        if population is not None and not trained:
+            population.requires_grad_(False)
+        self.transport.attach(synapse)
+        self.rule.attach(self, classes)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a backward pass ever goes through this layer."""
+        return self.pair.declaration.update == "gradient" or self.pair.transport != "none"
+
+    def forward(self, x: Tensor, *shortcuts: Tensor, static: bool = False) -> Tensor:
+        """Spikes `[T, B, ...]` of an input `[T, B, ...]`, or `[B, ...]` where it is `static`.
+
+        Shortcuts are added to the current. A readout gives its current `[T, B, classes]`.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.differentiable):
+            carries = self.pair.transport != "none"
+            source = x if carries else x.detach()
+            if static:
+                current = self.norm(self.transport(self.synapse, source))
+            else:
+                current = self.norm(self.transport(self.synapse, source.flatten(0, 1)))
+                current = current.unflatten(0, x.shape[:2])
+            for shortcut in shortcuts:
+                current = current + (shortcut if carries else shortcut.detach())
+            if self.population is not None:
+                output = self.population(current, self.T if static else None)
+            else:
+                output = current.expand(self.T, *current.shape) if static else current
+        if self.training and self.rule.reads:
+            self.record = Record(x.detach(), output)
+        return output if self.receives or self.population is None else output.detach()
+
+    def after_step(self, decay: float) -> None:
+        """After the optimiser, which took `decay` times the weights away."""
+        self.transport.after_step(self.synapse.weight.detach(), decay)
+        self.rule.after_step(self)
+        self.record = None
+
+
+def _norm(synapse: transport.Synapse, *, affine: bool) -> nn.Module:
+    if isinstance(synapse, nn.Linear):
+        return nn.BatchNorm1d(synapse.out_features, affine=affine)
+    return nn.BatchNorm2d(synapse.out_channels, affine=affine)

@@ -1,0 +1,41 @@
+"""A loss on the layer itself: a small readout of its own spikes, trained along with it.
+
+    L_l = cross-entropy(V_l * pool(mean over time of s_l), label)
+
+Nøkland and Eidnes 2019 (prediction loss); DECOLLE (Kaiser et al. 2020) does the same with fixed random V. The gradient
+ends at the layer's input, so that no error crosses a layer.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rules.layer import Layer
+from rules.rule import Root, Rule, Signals
+
+
+class LocalLoss(Rule):
+    """A linear head on spikes averaged over time and to a grid of at most `pool` x `pool` positions."""
+
+    reads = True
+
+    def attach(self, layer: Layer, classes: int) -> None:
+        """Make the head."""
+        channels, *sides = layer.shape
+        self.grid = tuple(min(int(self.settings["pool"]), side) for side in sides)
+        self.head = nn.Linear(channels * math.prod(self.grid), classes)
+
+    def update(self, layer: Layer, signals: Signals) -> list[Root]:
+        """The local loss; its gradient trains the layer and its head."""
+        assert layer.record is not None
+        return [(F.cross_entropy(self.head(self.features(layer.record.output)), signals.labels), None)]
+
+    def features(self, spikes: Tensor) -> Tensor:
+        """`[T, B, ...]` to `[B, features]`."""
+        rate = spikes.mean(0)
+        if self.grid:
+            rate = F.adaptive_avg_pool2d(rate, self.grid)
+        return rate.flatten(1)

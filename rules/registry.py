@@ -1,0 +1,278 @@
+"""The table of learning rules and transports. Free of torch, so that tuners and `--help` read it in milliseconds.
+
+A rule is a pair, update / transport. The declaration says what the *update* needs and which transports it may be
+paired with; it is checked by the credit check, shown by `snn-nas rules`, searched over by the spaces and costed by the
+energy estimator. The implementation is imported when a network is built.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from neurons.errors import UserError
+from neurons.settings import Setting, nearest
+
+if TYPE_CHECKING:
+    from rules.rule import Rule
+
+Error = Literal["none", "local", "broadcast", "transported"]
+Transport = Literal["none", "exact", "fa", "usf", "brsf", "frsf", "kp"]
+
+TRANSPORTS: Mapping[str, str] = {
+    "none": "sends no error to the layers below",
+    "exact": "the transposed weights: back-propagation",
+    "fa": "a fixed random matrix B (Lillicrap et al. 2016)",
+    "usf": "sqrt(2 / (fan_in + fan_out)) * sign(W): uniform sign-concordant (Liao et al. 2016)",
+    "brsf": "|M| * sign(W), M redrawn every batch (Liao et al. 2016)",
+    "frsf": "|M| * sign(W), M fixed (Liao et al. 2016)",
+    "kp": "B that receives the increments and the decay of W (Kolen-Pollack; Akrout et al. 2019)",
+}
+CARRIERS = tuple(TRANSPORTS)
+"""Every transport, `none` first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Optimiser:
+    """How a rule's weights step.
+
+    `adamw` and `sgd` are torch's. `step` is `w += weight.grad * -lr` without momentum or scaling, for rules whose
+    update is no gradient: Adam would turn it into its sign.
+    """
+
+    kind: Literal["adamw", "sgd", "step"] = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataflow:
+    """What learning reads, writes and multiplies: the source of a rule's learning energy.
+
+    Counts are per synapse (`_dense`), per synaptic event (`_events`) or per neuron (`trace`), and per time step unless
+    `once_per_sample`. `stores_T` says whether activations of all T steps are kept for a backward pass.
+    """
+
+    error_macs_dense: float = 0.0  # carrying the error to the layer below, per synapse
+    update_macs_dense: float = 0.0  # forming the weights' change, per synapse
+    update_adds_events: float = 0.0  # additions per synaptic event, pre- and post-synaptic
+    trace_macs: float = 0.0  # per pre- and post-synaptic neuron
+    broadcast: bool = False  # n_classes x n_neurons MACs, once per sample
+    head: bool = False  # a local readout, forward and backward
+    stores_T: bool = False
+    once_per_sample: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a rule's update is, needs and costs."""
+
+    name: str
+    summary: str
+    source: str
+    implementation: str  # "module:Class"
+    update: str
+    error: Error
+    transports: tuple[str, ...] = ("none",)  # the first is the default
+    surrogate: bool = False
+    online: bool = False
+    norms: Literal["error", "fixed"] = "fixed"  # what trains norm scales: the error that arrives, or nothing
+    order: Literal["joint", "layerwise"] = "joint"
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    dataflow: Dataflow = field(default_factory=Dataflow)
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    colour: str = "#888888"
+    readout: bool = False  # may train the readout, and nothing else
+
+    @property
+    def learns(self) -> bool:
+        """Whether the weights ever change."""
+        return self.update != "frozen"
+
+
+_RULES: dict[str, Declaration] = {}
+
+SHORT: dict[str, tuple[str, str]] = {
+    "bp": ("gradient", "exact"),
+    **{name: ("gradient", name) for name in ("fa", "usf", "brsf", "frsf", "kp")},
+}
+"""Short names of pairs: `frsf` is `gradient~frsf`. `gradient` alone is `gradient~none`."""
+
+TRANSPORT_COLOURS = {
+    "exact": "#4d4d4d",
+    "fa": "#a6cee3",
+    "usf": "#1f78b4",
+    "brsf": "#33a02c",
+    "frsf": "#6a51a3",
+    "kp": "#17becf",
+    "none": "#9e9ac8",
+}
+
+
+def register(declaration: Declaration) -> Declaration:
+    """Add a rule. A second rule of the same name is a programming error."""
+    if declaration.name in _RULES or declaration.name in SHORT:
+        raise ValueError(f"a rule named {declaration.name!r} is registered already")
+    _RULES[declaration.name] = declaration
+    return declaration
+
+
+def rules() -> Mapping[str, Declaration]:
+    """Every registered update, by name."""
+    return _RULES
+
+
+def names() -> list[str]:
+    """Every name that a genotype may give as a rule: the short names of pairs, then the updates."""
+    return [*SHORT, *_RULES]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A resolved rule: an update's declaration and a transport."""
+
+    declaration: Declaration
+    transport: str
+
+    @property
+    def name(self) -> str:
+        """The shortest name: `frsf`, `dfa`, or `delta~usf` where no short one exists."""
+        pair = (self.declaration.name, self.transport)
+        for short, known in SHORT.items():
+            if known == pair:
+                return short
+        return pair[0] if self.transport == "none" else "~".join(pair)
+
+    @property
+    def colour(self) -> str:
+        """The colour in which every picture draws it."""
+        if self.declaration.name == "gradient":
+            return TRANSPORT_COLOURS[self.transport]
+        return self.declaration.colour
+
+
+def pair(name: str, transport: str | None = None) -> Pair:
+    """Resolve `frsf`, `stdp`, or `delta` with a transport.
+
+    Raises:
+        UserError: an unknown rule or transport, or a transport that the rule cannot be paired with.
+    """
+    if name in SHORT:
+        name, default = SHORT[name]
+        if transport is not None and transport != default:
+            raise UserError(f"rule {default!r} names its transport already; write gradient~{transport}")
+        transport = default
+    if name not in _RULES:
+        raise UserError(f"unknown rule {name!r}{nearest(name, names())}")
+    declaration = _RULES[name]
+    transport = declaration.transports[0] if transport is None else transport
+    if transport not in TRANSPORTS:
+        raise UserError(f"unknown transport {transport!r}{nearest(transport, TRANSPORTS)}")
+    if transport not in declaration.transports:
+        raise UserError(
+            f"rule {name!r} cannot transport an error by {transport!r}; it takes {', '.join(declaration.transports)}"
+        )
+    return Pair(declaration, transport)
+
+
+def implementation(declaration: Declaration) -> type[Rule]:
+    """Import the class that implements a rule."""
+    module, _, name = declaration.implementation.partition(":")
+    cls: type[Rule] = getattr(importlib.import_module(module), name)
+    return cls
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The rules that the library holds. One file a family, one entry each.
+
+register(
+    Declaration(
+        name="gradient",
+        summary="the gradient of whatever error arrives from above",
+        source="Neftci et al. 2019, surrogate gradients through time",
+        implementation="rules.gradient:Gradient",
+        update="gradient",
+        error="transported",
+        transports=CARRIERS,
+        surrogate=True,
+        norms="error",
+        dataflow=Dataflow(error_macs_dense=1.0, update_macs_dense=1.0, stores_T=True),
+        colour="#9e9ac8",
+    )
+)
+register(
+    Declaration(
+        name="dfa",
+        summary="the output error through a fixed random matrix, straight to this layer",
+        source="Nøkland 2016, direct feedback alignment",
+        implementation="rules.broadcast:DirectFeedback",
+        update="gradient",
+        error="broadcast",
+        surrogate=True,
+        norms="error",
+        dataflow=Dataflow(update_macs_dense=1.0, broadcast=True, stores_T=True),
+        colour="#e31a1c",
+    )
+)
+register(
+    Declaration(
+        name="local",
+        summary="the loss of a small readout on this layer's own spikes",
+        source="Nøkland and Eidnes 2019; DECOLLE, Kaiser et al. 2020",
+        implementation="rules.local:LocalLoss",
+        update="gradient",
+        error="local",
+        surrogate=True,
+        norms="error",
+        dataflow=Dataflow(update_macs_dense=1.0, head=True, stores_T=True),
+        settings={"pool": Setting(4, 1, 16, help="side of the grid to which spikes are averaged before the head")},
+        colour="#ff7f00",
+    )
+)
+register(
+    Declaration(
+        name="stdp",
+        summary="spike-timing-dependent plasticity with competition, normalisation and homeostasis",
+        source="Kheradpisheh et al. 2018; winner-take-all with conscience",
+        implementation="rules.stdp:STDP",
+        update="stdp",
+        error="none",
+        online=True,
+        order="layerwise",
+        optimiser=Optimiser(kind="step", lr=0.05, schedule="linear"),
+        dataflow=Dataflow(update_adds_events=1.0, trace_macs=2.0),
+        colour="#b15928",
+    )
+)
+register(
+    Declaration(
+        name="frozen",
+        summary="the weights stay as they were drawn: the control that every other rule must beat",
+        source="control",
+        implementation="rules.frozen:Frozen",
+        update="frozen",
+        error="none",
+        transports=CARRIERS,
+        online=True,
+        colour="#bdbdbd",
+    )
+)
+register(
+    Declaration(
+        name="delta",
+        summary="the readout: its own loss's gradient",
+        source="Widrow and Hoff 1960",
+        implementation="rules.gradient:Delta",
+        update="gradient",
+        error="local",
+        transports=CARRIERS,
+        online=True,
+        norms="error",
+        dataflow=Dataflow(update_macs_dense=1.0, error_macs_dense=1.0, once_per_sample=True),
+        colour="#fdbf6f",
+        readout=True,
+    )
+)

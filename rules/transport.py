@@ -1,0 +1,196 @@
+"""Transport: which matrix carries the error of a layer's current down to its input.
+
+With y = W x, back-propagation hands dL/dx = W^T dL/dy to the layers below. Every other transport puts a matrix of W's
+shape in the place of W in that one product; the layer's own gradient, dL/dW, is untouched. Because only the matrix
+changes, each works unaltered for linear, strided, dilated, grouped and depthwise synapses.
+
+    fa    B fixed, drawn like W                         Lillicrap et al. 2016
+    usf   sqrt(2 / (fan_in + fan_out)) * sign(W)        Liao et al. 2016; Xiao et al. 2019
+    brsf  |M| * sign(W), M redrawn after every step     Liao et al. 2016
+    frsf  |M| * sign(W), M fixed                        Liao et al. 2016
+    kp    B, which gets W's increments and its decay    Akrout et al. 2019
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Synapse = nn.Conv2d | nn.Linear
+
+
+def run(synapse: Synapse, x: Tensor) -> Tensor:
+    """The synapse's current, without a change to how errors flow."""
+    if isinstance(synapse, nn.Linear):
+        return nn.functional.linear(x, synapse.weight, synapse.bias)
+    return nn.functional.conv2d(
+        x, synapse.weight, synapse.bias, synapse.stride, synapse.padding, synapse.dilation, synapse.groups
+    )
+
+
+class Transport(nn.Module):
+    """`exact`, and for a layer that hands nothing down, `none`: the synapse itself."""
+
+    def forward(self, synapse: Synapse, x: Tensor) -> Tensor:
+        """Current `[N, C', H', W']` or `[N, C']` of input `[N, C, H, W]` or `[N, C]`."""
+        return run(synapse, x)
+
+    def feedback(self, weight: Tensor) -> Tensor:
+        """The matrix that carries the error at this moment, in the shape of the weight."""
+        return weight
+
+    def attach(self, synapse: Synapse) -> None:
+        """Draw the feedback, once the weights are drawn."""
+
+    def after_step(self, weight: Tensor, decay: float) -> None:
+        """After the optimiser; `decay` is the part of the weight that it took away, learning rate times decay."""
+
+
+class _Feedback(Transport):
+    """The transports with a matrix of their own."""
+
+    def forward(self, synapse: Synapse, x: Tensor) -> Tensor:
+        if not x.requires_grad:
+            return run(synapse, x)
+        geometry = None if isinstance(synapse, nn.Linear) else _geometry(synapse)
+        current: Tensor = _Carry.apply(x, synapse.weight, self.feedback(synapse.weight.detach()), geometry)
+        return current if synapse.bias is None else current + synapse.bias.view(-1, *[1] * (current.dim() - 2))
+
+
+class FeedbackAlignment(_Feedback):
+    """A fixed random matrix with the weights' own distribution at the start."""
+
+    matrix: Tensor
+
+    def attach(self, synapse: Synapse) -> None:
+        self.register_buffer("matrix", _draw_like(synapse.weight))
+
+    def feedback(self, weight: Tensor) -> Tensor:
+        return self.matrix
+
+
+class UniformSign(_Feedback):
+    """The signs of the weights with Xavier's one magnitude."""
+
+    scale: float = 1.0
+
+    def attach(self, synapse: Synapse) -> None:
+        fan_in, fan_out = fans(synapse)
+        self.scale = math.sqrt(2.0 / (fan_in + fan_out))
+
+    def feedback(self, weight: Tensor) -> Tensor:
+        return torch.sign(weight) * self.scale
+
+
+class FixedSign(_Feedback):
+    """Fixed random magnitudes with the signs of the weights."""
+
+    magnitude: Tensor
+
+    def attach(self, synapse: Synapse) -> None:
+        self.register_buffer("magnitude", _draw_like(synapse.weight).abs_())
+
+    def feedback(self, weight: Tensor) -> Tensor:
+        return torch.sign(weight) * self.magnitude
+
+
+class BatchSign(FixedSign):
+    """Magnitudes redrawn after every step."""
+
+    def attach(self, synapse: Synapse) -> None:
+        super().attach(synapse)
+        self.spread = float(synapse.weight.detach().std(unbiased=False))
+
+    @torch.no_grad()
+    def after_step(self, weight: Tensor, decay: float) -> None:
+        self.magnitude.normal_(0.0, self.spread).abs_()
+
+
+class KolenPollack(_Feedback):
+    """B receives the same increments as W and shrinks by at least `forgetting` a step, so that B - W dies out."""
+
+    matrix: Tensor
+    before: Tensor
+    forgetting = 0.0
+
+    def attach(self, synapse: Synapse) -> None:
+        self.register_buffer("matrix", _draw_like(synapse.weight))
+        self.register_buffer("before", synapse.weight.detach().clone())
+
+    def feedback(self, weight: Tensor) -> Tensor:
+        return self.matrix
+
+    @torch.no_grad()
+    def after_step(self, weight: Tensor, decay: float) -> None:
+        # w' = (1 - decay) w + dw, so dw = w' - (1 - decay) w, and B' = (1 - decay) B + dw.
+        self.matrix.sub_(self.before).mul_(1.0 - decay).add_(weight)
+        self.before.copy_(weight)
+
+
+_KINDS: dict[str, type[Transport]] = {
+    "none": Transport,
+    "exact": Transport,
+    "fa": FeedbackAlignment,
+    "usf": UniformSign,
+    "brsf": BatchSign,
+    "frsf": FixedSign,
+    "kp": KolenPollack,
+}
+
+
+def build(name: str) -> Transport:
+    """A transport of this name, not yet attached."""
+    return _KINDS[name]()
+
+
+def fans(synapse: Synapse) -> tuple[int, int]:
+    """Fan-in and fan-out of one neuron, borders aside, groups honoured."""
+    if isinstance(synapse, nn.Linear):
+        return synapse.in_features, synapse.out_features
+    area = synapse.kernel_size[0] * synapse.kernel_size[1]
+    return area * synapse.in_channels // synapse.groups, area * synapse.out_channels // synapse.groups
+
+
+def _draw_like(weight: Tensor) -> Tensor:
+    """Normal, with the spread that the weights have now."""
+    return torch.randn_like(weight) * weight.detach().std(unbiased=False)
+
+
+def _geometry(conv: nn.Conv2d) -> tuple[Any, ...]:
+    return conv.stride, conv.padding, conv.dilation, conv.groups
+
+
+class _Carry(torch.autograd.Function):
+    """y = W x forward; dL/dx by the feedback matrix, dL/dW as ever."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, feedback: Tensor, geometry: tuple[Any, ...] | None) -> Tensor:
+        ctx.save_for_backward(x, weight, feedback)
+        ctx.geometry = geometry
+        if geometry is None:
+            return nn.functional.linear(x, weight)
+        return nn.functional.conv2d(x, weight, None, *geometry)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+        x, weight, feedback = ctx.saved_tensors
+        down, up = ctx.needs_input_grad[:2]
+        if ctx.geometry is None:
+            return grad @ feedback if down else None, grad.flatten(0, -2).T @ x.flatten(0, -2) if up else None, None, None
+        stride, padding, dilation, groups = ctx.geometry
+
+        def grads(matrix: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+            found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+                grad, x, matrix, None, stride, padding, dilation, False, [0, 0], groups, mask
+            )
+            return found
+
+        return (
+            grads(feedback, [True, False, False])[0] if down else None,
+            grads(weight, [False, True, False])[1] if up else None,
+            None,
+            None,
+        )

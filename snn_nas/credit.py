@@ -1,0 +1,129 @@
+"""Credit: which error reaches each layer, by which transports, and whether the network can learn at all.
+
+Going down from the readout, every layer hands on the error that arrived, changed by its own transport. A layer that
+needs a transported error must lie on a path to the loss on which every layer transports it. A transport that no layer
+below needs is canonically `none`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from neurons.errors import UserError
+from snn_nas.graph import Graph, Node
+
+Share = Literal["bp", "aligned", "broadcast", "local", "unsupervised", "frozen"]
+SHARES: tuple[Share, ...] = ("bp", "aligned", "broadcast", "local", "unsupervised", "frozen")
+
+
+class CreditError(UserError):
+    """A layer needs an error that cannot reach it. `layer` is its name."""
+
+    def __init__(self, layer: str, message: str) -> None:
+        super().__init__(message)
+        self.layer = layer
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Who learns from what.
+
+    Attributes:
+        graph: the graph with every unneeded transport set to `none`.
+        receives: the layers whose output takes an error from above; all others are cut off from it.
+        share: for each layer, how its weights count.
+    """
+
+    graph: Graph
+    receives: frozenset[str]
+    share: Mapping[str, Share]
+
+    @property
+    def shares(self) -> dict[Share, float]:
+        """The part of all synaptic weights in each class; sums to 1."""
+        counts: dict[Share, float] = dict.fromkeys(SHARES, 0.0)
+        for node in self.graph.layers:
+            assert node.synapse is not None
+            counts[self.share[node.name]] += node.synapse.weights
+        return {share: count / self.graph.weights for share, count in counts.items()}
+
+    @property
+    def locality(self) -> float:
+        """The part of the learning weights that learns without a transported error; frozen ones are not counted."""
+        shares = self.shares
+        learning = 1.0 - shares["frozen"]
+        return (shares["broadcast"] + shares["local"] + shares["unsupervised"]) / learning
+
+
+def check(graph: Graph) -> Credit:
+    """Follow the error through the network.
+
+    Raises:
+        CreditError: a layer that needs a transported error gets none; the message names it and what cuts it off.
+    """
+    written = graph
+    graph, wants = _prune(graph)
+    arriving: dict[str, Share] = {}
+    cut: dict[str, Node] = {}  # for each node without error, the layer that stops it
+    share: dict[str, Share] = {}
+    for node in reversed(graph.nodes):
+        here = arriving.get(node.name)
+        if node.op == "layer":
+            share[node.name] = _share(written[node.name], here, cut.get(node.name))
+        down = _passed(node, here)
+        for name in node.inputs:
+            if down is None:
+                cut.setdefault(name, node if node.op == "layer" else cut.get(node.name, node))
+            elif arriving.get(name) != "aligned":
+                arriving[name] = down
+    return Credit(graph, frozenset(wants), share)
+
+
+def _prune(graph: Graph) -> tuple[Graph, set[str]]:
+    """Set transports that nothing below needs to `none`, and say whose output wants an error."""
+    wants: set[str] = set()
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        below = any(name in wants for name in node.inputs)
+        if node.op == "layer":
+            if not below:
+                node = replace(node, transport="none")
+            needs = node.pair.declaration.error == "transported"
+            if not node.readout and (needs or node.transport != "none"):
+                wants.add(node.name)
+        elif below:
+            wants.add(node.name)
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes)), wants
+
+
+def _passed(node: Node, arriving: Share | None) -> Share | None:
+    """The error that a node hands to its inputs."""
+    if node.op != "layer":
+        return arriving
+    if node.transport == "none" or (arriving is None and not node.readout):
+        return None
+    return "bp" if node.transport == "exact" and arriving in (None, "bp") else "aligned"
+
+
+def _share(node: Node, arriving: Share | None, cut: Node | None) -> Share:
+    declaration = node.pair.declaration
+    if not declaration.learns:
+        return "frozen"
+    match declaration.error:
+        case "none":
+            return "unsupervised"
+        case "local":
+            return "local"
+        case "broadcast":
+            return "broadcast"
+    if arriving is None:
+        by = f"{cut.name} ({cut.pair.name})" if cut is not None else "the layers above"
+        raise CreditError(
+            node.name,
+            f"{node.name} ({node.pair.name}) gets no error: {by} above it sends none on; give {node.name} a rule that "
+            f"needs no transported error, or let every layer above it transport one",
+        )
+    return arriving

@@ -1,0 +1,162 @@
+"""A genotype built into a torch module that runs, learns and reports where its errors come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from neurons import encodings, population
+from rules.layer import Layer
+from rules.rule import Root, Signals
+from snn_nas import spaces
+from snn_nas.credit import Credit, check
+from snn_nas.genotype import Genotype
+from snn_nas.graph import Graph, Node
+from snn_nas.graph import Synapse as Geometry
+
+
+class Network(nn.Module):
+    """A spiking network, run layer by layer with time inside.
+
+    Images `[B, C, H, W]` in `[0, 1]` (recordings `[T, B, C, H, W]`) give currents `[T, B, classes]`, whose mean over
+    time is the prediction. Weights are drawn from torch's global generator.
+
+    Args:
+        graph: from a space; its credit is checked here.
+        normalise: the data set's `Normalise`, applied to directly encoded images.
+        backend: of the populations.
+        genotype: kept for those who save or report the network.
+
+    Raises:
+        CreditError: a layer can get no error.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        normalise: nn.Module | None = None,
+        backend: str = "auto",
+        genotype: Genotype | None = None,
+    ) -> None:
+        super().__init__()
+        self.credit: Credit = check(graph)
+        self.graph, self.genotype = self.credit.graph, genotype
+        encoding = self.graph.nodes[0].encoding
+        # Rate and contrast codes are made from pixels; only a current is standardised.
+        self.normalise = normalise if normalise is not None and encoding == "direct" else nn.Identity()
+        self.encoding = encodings.build(encoding, steps=self.graph.T)
+        self.layers = nn.ModuleDict({node.name: self._layer(node, backend) for node in self.graph.layers})
+        last = {name: node.name for node in self.graph for name in node.inputs}
+        self._done = {node.name: [name for name, user in last.items() if user == node.name] for node in self.graph}
+
+    def _layer(self, node: Node, backend: str) -> Layer:
+        assert node.synapse is not None
+        assert node.rule is not None
+        neurons = None if node.neuron is None else population.build(node.neuron.name, node.neuron.values, backend=backend)
+        return Layer(
+            _synapse(node.synapse, bias=node.readout),
+            neurons,
+            node.pair,
+            shape=node.shape,
+            T=self.graph.T,
+            receives=node.name in self.credit.receives,
+            classes=self.graph.classes,
+            settings=node.rule.values,
+        )
+
+    def forward(self, images: Tensor, until: str | None = None) -> Tensor:
+        """Currents `[T, B, classes]`; with `until`, the input of that layer instead, and nothing above it is run."""
+        values: dict[str, Tensor] = {}
+        static = self.graph.static
+        for node in self.graph:
+            if node.name == until:
+                return values[node.inputs[0]]
+            below = [values[name] for name in node.inputs]
+            values[node.name] = self._run(node, images, below, bool(node.inputs) and node.inputs[0] in static)
+            for name in self._done[node.name]:
+                del values[name]
+        return values[self.graph.nodes[-1].name]
+
+    def _run(self, node: Node, images: Tensor, below: list[Tensor], static: bool) -> Tensor:
+        match node.op:
+            case "input":
+                encoded: Tensor = self.encoding(self.normalise(images))
+                return encoded
+            case "layer":
+                out: Tensor = self.layers[node.name](*below, static=static)
+                return out
+            case "avgpool":
+                return _per_step(below[0], static, lambda x: nn.functional.avg_pool2d(x, node.kernel))
+            case "maxpool":
+                return _per_step(below[0], static, lambda x: nn.functional.max_pool2d(x, node.kernel))
+            case "flatten":
+                return below[0].flatten(1 if static else 2)
+            case "add":
+                return torch.stack(below).sum(0) if len(below) > 2 else below[0] + below[1]
+
+    def roots(self, signals: Signals) -> list[Root]:
+        """Call every rule's `update`: where errors enter beside the loss."""
+        return [root for layer in self for root in layer.rule.update(layer, signals)]
+
+    def __iter__(self) -> Iterator[Layer]:
+        """The layers, from the input to the readout."""
+        for layer in self.layers.values():
+            assert isinstance(layer, Layer)
+            yield layer
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Synaptic weights (`weights`), norm, bias and neuron parameters (`other`), heads (`heads`), feedback tensors.
+
+        Feedback is no parameter of the network: it is needed to learn, not to infer.
+        """
+        weights = self.graph.weights
+        heads = sum(p.numel() for layer in self for p in layer.rule.parameters())
+        feedback = sum(b.numel() for layer in self for m in (layer.transport, layer.rule) for b in m.buffers())
+        total = sum(p.numel() for p in self.parameters())
+        return {"weights": weights, "other": total - weights - heads, "heads": heads, "feedback": feedback}
+
+
+def build(
+    genotype: Genotype,
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    normalise: nn.Module | None = None,
+    backend: str = "auto",
+) -> Network:
+    """Build the network of a genotype for images of `shape` in `classes` classes.
+
+    Raises:
+        UserError: the genotype is invalid for such images, or the backend cannot run here.
+    """
+    graph = spaces.graph(genotype, shape, classes)
+    return Network(graph, normalise=normalise, backend=backend, genotype=genotype)
+
+
+def _synapse(geometry: Geometry, *, bias: bool) -> nn.Conv2d | nn.Linear:
+    """Weights of unit gain: inputs of variance 1 give currents of variance 1, whatever the fan-in."""
+    synapse: nn.Conv2d | nn.Linear
+    if geometry.kind == "linear":
+        synapse = nn.Linear(geometry.c_in, geometry.c_out, bias=bias)
+    else:
+        synapse = nn.Conv2d(
+            geometry.c_in, geometry.c_out, geometry.kernel, geometry.stride, geometry.padding,
+            geometry.dilation, geometry.groups, bias=bias,
+        )  # fmt: skip
+    nn.init.normal_(synapse.weight, 0.0, 1.0 / math.sqrt(geometry.fan_in))
+    if bias:
+        nn.init.zeros_(synapse.bias)  # type: ignore[arg-type]
+    return synapse
+
+
+def _per_step(x: Tensor, static: bool, pool: torch.nn.Module | object) -> Tensor:
+    assert callable(pool)
+    if static:
+        pooled: Tensor = pool(x)
+        return pooled
+    pooled = pool(x.flatten(0, 1))
+    return pooled.unflatten(0, x.shape[:2])

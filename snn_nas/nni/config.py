@@ -1,0 +1,69 @@
+"""Reading an NNI configuration, and writing the one that we start: same content, absolute paths."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from neurons.errors import UserError
+
+_PATHS = (
+    ("searchSpaceFile",),
+    ("trialCodeDirectory",),
+    ("experimentWorkingDirectory",),
+    ("tuner", "codeDirectory"),
+    ("assessor", "codeDirectory"),
+)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """An NNI configuration with its paths made absolute: they are relative to the file.
+
+    Raises:
+        UserError: there is no such file, or it is no YAML mapping.
+    """
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict) or "trialCommand" not in config:
+        raise UserError(f"{path} is no NNI configuration: it has no trialCommand")
+    config.setdefault("trialCodeDirectory", ".")
+    for *parents, key in _PATHS:
+        owner: Any = config
+        for parent in parents:
+            owner = owner.get(parent)
+        if isinstance(owner, dict) and isinstance(owner.get(key), str):
+            owner[key] = str((path.parent / Path(owner[key]).expanduser()).resolve())
+    return config
+
+
+def override(
+    config: Mapping[str, Any], *, trials: int | None, concurrency: int | None, seed: int | None, folder: Path
+) -> dict[str, Any]:
+    """The configuration with what the command line asked for."""
+    changed = {**config, "experimentWorkingDirectory": str(folder)}
+    if trials is not None:
+        changed["maxTrialNumber"] = trials
+    if concurrency is not None:
+        changed["trialConcurrency"] = concurrency
+    if seed is not None:
+        tuner = dict(changed.get("tuner") or {})
+        tuner["classArgs"] = {**(tuner.get("classArgs") or {}), "seed": seed}
+        changed["tuner"] = tuner
+    return changed
+
+
+def write_config(config: Mapping[str, Any], folder: Path) -> Path:
+    """Write the configuration to a new file in the folder."""
+    handle, name = tempfile.mkstemp(prefix="config-", suffix=".yml", dir=folder)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        yaml.safe_dump(dict(config), file, sort_keys=False, allow_unicode=True)
+    return Path(name)

@@ -1,0 +1,151 @@
+/*
+ * Mends NNI 3.0's manager while it loads. Preloaded through NODE_OPTIONS=--require (see experiment.py); no file of the
+ * NNI package is changed. Every edit names the exact text that it expects: if NNI's files differ, the manager refuses
+ * to start and says which edit failed, for a half-mended manager is worse than a stock one.
+ *
+ *   SNN_NAS_HOST            the address to listen on (127.0.0.1; stock NNI listens on every interface)
+ *   SNN_NAS_TUNER_TIMEOUT   seconds that the tuner may take to connect (60; stock NNI waits 10)
+ */
+'use strict';
+
+const fs = require('fs');
+const Module = require('module');
+const path = require('path');
+
+const main = process.argv[1] && fs.existsSync(process.argv[1]) ? fs.realpathSync(process.argv[1]) : '';
+const root = path.dirname(main);
+const host = process.env.SNN_NAS_HOST || '127.0.0.1';
+const tunerTimeout = Number(process.env.SNN_NAS_TUNER_TIMEOUT || 60);
+
+const EDITS = {
+    /* Microsoft/nni#5726: parameters stand in one queue, and whichever trial asks first gets the head. Choose the
+       trial's id before it is created, and keep its parameters under that id from then on. */
+    'training_service/v3/compat.js': [
+        [
+            'this.parameters.push(form.hyperParameters.value);',
+            'var snnNasId = require("common/utils").uniqueString(5);\n'
+            + 'this.allocatedParameters.set(snnNasId, form.hyperParameters.value);',
+        ],
+        [
+            "'trial_code', form.sequenceId);",
+            "'trial_code', form.sequenceId, snnNasId);",
+        ],
+        [
+            'trialId = await this.v3.createTrial(form.envId,',
+            'this.allocatedParameters.set(form.id, form.hyperParameters.value);\n'
+            + 'trialId = await this.v3.createTrial(form.envId,',
+        ],
+        // a trial that asks twice, after a lost reply, gets the same answer
+        ['this.allocatedParameters.delete(trialId);', ''],
+    ],
+
+    'rest_server/index.js': [
+        // the server has no login: it listens on loopback
+        ['app.listen(this.port);', `app.listen(this.port, ${JSON.stringify(host)});`],
+        // stopping need not wait five seconds for browsers to let go
+        ['}, 5000);', '}, 500);'],
+        // and a web site's script must not reach it through a name that resolves to loopback
+        [
+            'const app = globals_1.default.rest.getExpressApp();',
+            'const app = globals_1.default.rest.getExpressApp();\n'
+            + 'app.use((req, res, next) => snnNasLocal(req) ? next() : res.status(403).send("Wrong host"));',
+        ],
+        [
+            'class RestServer {',
+            `const snnNasHost = ${JSON.stringify(host)};\n`
+            + 'const snnNasNames = ["localhost", "127.0.0.1", "[::1]"];\n'
+            + 'function snnNasLocal(req) {\n'
+            + '    if (snnNasHost !== "127.0.0.1") return true;\n'
+            + '    const name = String(req.headers.host || "").replace(/:\\d+$/, "");\n'
+            + '    return snnNasNames.includes(name);\n'
+            + '}\n'
+            + 'class RestServer {',
+        ],
+    ],
+
+    // /trial-file/ID/NAME took "../" in both, and so served every file of the machine
+    'rest_server/restHandler.js': [
+        [
+            "this.nniManager.getTrialFile(req.params['id'], filename).then(",
+            "if (![req.params['id'], filename].every(part => /^[\\w-][\\w.-]*$/.test(part))) {\n"
+            + "    res.status(404).send({ error: 'no such file' });\n"
+            + '    return;\n'
+            + '}\n'
+            + "this.nniManager.getTrialFile(req.params['id'], filename).then(",
+        ],
+    ],
+
+    'core/tuner_command_channel.js': [
+        ['}, 10000);', `}, ${1000 * tunerTimeout});`],
+        ['Tuner did not connect in 10 seconds.', `Tuner did not connect in ${tunerTimeout} seconds.`],
+    ],
+
+    'core/nnimanager.js': [
+        // say why the tuner failed, in the status that the web page and check-status show
+        [
+            "new Error('Dispatcher stream error, tuner may have crashed.')",
+            "new Error('The tuner failed: ' + error.message)",
+        ],
+        // a tuner that is killed, or cannot even be imported, ends the experiment at once
+        [
+            'this.dispatcherPid = tunerProc.pid;',
+            'this.dispatcherPid = tunerProc.pid;\n'
+            + "tunerProc.on('exit', (code, signal) => {\n"
+            + "    if (!['ERROR', 'STOPPING', 'STOPPED'].includes(this.status.status)) {\n"
+            + '        const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;\n'
+            + '        this.criticalError(new Error(`The tuner ${how}; see dispatcher.log and nnictl_stderr.log`));\n'
+            + '    }\n'
+            + '});',
+        ],
+        // a resumed experiment goes on counting trials where it was, not after the oldest unfinished one
+        [
+            'let maxSequeceId = 0;',
+            'let maxSequeceId = allTrialJobs.reduce((max, job) => Math.max(max, job.sequenceId ?? -1), -1);',
+        ],
+    ],
+};
+
+function mended(name) {
+    const file = path.join(root, name);
+    let text = fs.readFileSync(file, 'utf8');
+    for (const [expected, replacement] of EDITS[name]) {
+        const pieces = text.split(expected);
+        if (pieces.length !== 2) {
+            throw new Error(`${file}: found ${pieces.length - 1} times instead of once: ${expected}`);
+        }
+        text = pieces.join(replacement);
+    }
+    return text;
+}
+
+function mendManager() {
+    const texts = new Map(Object.keys(EDITS).map(name => [path.join(root, name), mended(name)]));
+    const compile = Module.prototype._compile;
+    const loaded = new Set();
+    Module.prototype._compile = function (content, filename) {
+        loaded.add(filename);
+        return compile.call(this, texts.get(filename) ?? content, filename);
+    };
+    // main.js requires everything at once but the training service: had an edit not been seen, say so
+    setImmediate(() => {
+        for (const file of texts.keys()) {
+            if (!loaded.has(file) && !file.includes('training_service')) {
+                refuse(`${file} was not loaded`);
+            }
+        }
+    });
+    process.env.SNN_NAS_MANAGER = host;  // tells tuner and trials that their manager is mended
+}
+
+function refuse(reason) {
+    console.error(`snn-nas: this is not the NNI 3.0 that we know how to mend. ${reason}`);
+    process.exit(1);
+}
+
+if (path.basename(main) === 'main.js' && path.basename(root) === 'nni_node') {
+    try {
+        mendManager();
+    } catch (error) {
+        refuse(error.message);
+    }
+}

@@ -1,0 +1,176 @@
+"""A search on disk: strategy, journal and Pareto front under one folder. What the tuner is a skin of."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurons.errors import UserError
+from neurons.settings import nearest
+from snn_nas.genotype import Genotype
+from snn_nas.nni.messages import EncodedSpace
+from snn_nas.search import Journal, Ordered, Result, SpaceExhausted, create, objectives, pareto, trial_seed
+from snn_nas.search.files import write_json
+
+DEFAULTS: dict[str, Any] = {
+    "space": None,
+    "strategy": {"name": "evolution"},
+    "objectives": ["accuracy"],
+    "front": ["accuracy", "energy_uJ"],
+    "seed": 0,
+    "lag": None,
+}
+"""The tuner's classArgs. `space` is `{name, data, ...choices}`, `strategy` is `{name, ...settings}`; `objectives` are
+what the strategy optimises, `front` those whose Pareto front is kept; `lag` is explained in `search/ordered.py`."""
+
+FORMAT = 1
+
+
+class Study:
+    """Proposals and results of one experiment. Every change is on the disk when its method returns."""
+
+    def __init__(self, folder: Path, given: Mapping[str, Any]) -> None:
+        """Start, or continue what the folder holds.
+
+        Raises:
+            UserError: a setting is unknown or wrong, or the folder holds the state of another search.
+        """
+        for key in given:
+            if key not in DEFAULTS:
+                raise UserError(f"the tuner has no setting {key!r}{nearest(key, DEFAULTS)}")
+        settings = {**DEFAULTS, **given}
+        self.seed = int(settings["seed"])
+        self.space = build_space(settings["space"])
+        self.front = objectives(settings["front"])
+        chosen = settings["strategy"]
+        chosen = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
+        if "name" not in chosen:
+            raise UserError("the tuner's strategy has no name")
+        strategy = create(chosen.pop("name"), self.space, objectives(settings["objectives"]), self.seed, **chosen)
+        self.ordered = Ordered(strategy, int(settings["lag"] or 1))
+        self.lag_given = settings["lag"] is not None
+        self.exhausted = False
+        self.results: list[Result] = []
+        self.state_file, self.front_file = folder / "search.json", folder / "pareto.json"
+        self.journal = Journal(folder / "journal.jsonl")
+        self.started = self.state_file.exists()
+        if self.started:
+            self._restore()
+
+    def start(self, concurrency: int) -> None:
+        """Fix the lag at the first request; a continued search keeps its own."""
+        if not self.started:
+            if self.lag_given and self.ordered.lag < concurrency:
+                raise UserError(f"lag: {self.ordered.lag} is less than trialConcurrency: {concurrency}")
+            if not self.lag_given:
+                self.ordered.lag = concurrency
+            self.started = True
+            self._save()
+
+    def ask(self) -> str | None:
+        """The next genotype; None if it depends on a result that is still out, or if there is none left."""
+        try:
+            genotype = self.ordered.ask()
+        except SpaceExhausted:
+            self.exhausted = True
+            return None
+        if genotype is None:
+            return None
+        self._save()
+        return str(genotype)
+
+    def tell(self, result: Result, job: str = "") -> bool:
+        """Take a result; false if it is of no genotype that is outstanding."""
+        if not self.ordered.tell(result):
+            return False
+        self.journal.append({**result.to_json(), "job": job})
+        self._took(result)
+        self._save()
+        return True
+
+    def give_up(self, genotype: str, job: str, reason: str) -> bool:
+        """Call a trial failed that ended without a result; false if it has one."""
+        for candidate in self.outstanding():
+            if str(candidate) == genotype:
+                seed = trial_seed(self.seed, candidate.digest)
+                return self.tell(Result(genotype, candidate.digest, "failed", {}, reason, seed), job)
+        return False
+
+    def outstanding(self) -> list[Genotype]:
+        """What was proposed and has no result."""
+        return self.ordered.outstanding()
+
+    def _took(self, result: Result) -> None:
+        self.results.append(result)
+        members = [member.to_json() for member in pareto(self.results, self.front)]
+        write_json(self.front_file, {"objectives": [objective.name for objective in self.front], "front": members})
+
+    def _save(self) -> None:
+        write_json(self.state_file, {"format": FORMAT, "search": self.ordered.state_dict()})
+
+    def _restore(self) -> None:
+        """Load the state, then tell it what the journal knows and the state does not (a kill between the two)."""
+        try:
+            state = json.loads(self.state_file.read_text(encoding="utf-8"))
+            if state["format"] != FORMAT:
+                raise ValueError(f"format {state['format']}")
+            self.ordered.load_state_dict(state["search"])
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.state_file} is no state of a search ({error})") from error
+        for result in read_journal(self.journal):
+            self.ordered.tell(result)
+            self._took(result)
+        self._save()
+
+
+def read_journal(journal: Journal) -> list[Result]:
+    """The journal's results, in the order in which they came."""
+    return [
+        Result.from_json({key: value for key, value in record.items() if key != "job"}) for record in journal.read()
+    ]
+
+
+def build_space(given: Any) -> EncodedSpace:
+    """A space from `{name, data, ...choices}`: `data` names the data set whose images it is for.
+
+    `{factory: "package.module:function", ...}` calls a function of the user's own with the remaining keys.
+
+    Raises:
+        UserError: a key is missing, or anything in it is unknown.
+    """
+    if not isinstance(given, Mapping):
+        raise UserError("the tuner needs a space, such as `space: {name: chain, data: digits}`")
+    choices = dict(given)
+    if "factory" in choices:
+        made: EncodedSpace = load_function(str(choices.pop("factory")))(**choices)
+        return made
+    if missing := {"name", "data"} - set(choices):
+        raise UserError(f"the tuner's space has no {' and no '.join(sorted(missing))}")
+    from snn_nas.data import describe
+    from snn_nas.spaces import build
+
+    name, entry = str(choices.pop("name")), describe(str(choices.pop("data")))
+    return build(name, shape=entry.shape, classes=entry.classes, choices=choices)
+
+
+def load_function(path: str) -> Any:
+    """Import `package.module:function`.
+
+    Raises:
+        UserError: there is no such module or function.
+    """
+    module, colon, name = path.partition(":")
+    try:
+        if not colon:
+            raise ImportError("write it as package.module:function")
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+__all__: Sequence[str] = ["DEFAULTS", "Study", "build_space", "load_function", "read_journal"]

@@ -1,0 +1,144 @@
+"""One trial under NNI: `trialCommand: python -m snn_nas.nni.trial data=digits epochs=8`.
+
+The words after the options are settings of the evaluation. A trial always ends with a final result that says how it
+ended and which genotype it is of; only a kill prevents that, and then the tuner finds out by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from neurons.errors import UserError
+from snn_nas.genotype import Genotype, parse
+from snn_nas.nni.channel import Channel, HttpChannel, connect
+from snn_nas.nni.lifeline import die_with_parent
+from snn_nas.nni.messages import GENOTYPE, SEED, final_metric
+from snn_nas.search.result import Result
+from snn_nas.search.strategy import trial_seed
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+Evaluator = Callable[[Genotype, Mapping[str, Any], int, OnEpoch], Result]
+"""`(genotype, settings, seed, on_epoch) -> Result`; `on_epoch(epoch, metrics)` is called after each epoch."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the trial; the exit code is 0, 1 for a trial that crashed, 2 for what the user got wrong."""
+    options = _options(words)
+    die_with_parent()
+    try:
+        settings = read_settings(options.settings)
+        channel = connect()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    _limit_threads(options.threads, channel)
+    result = run(channel, settings, options.space, options.evaluator)
+    print(f"{result.status} {result.reason}".strip(), dict(result.metrics), result.genotype, flush=True)
+    return 1 if result.status == "failed" else 0
+
+
+def run(channel: Channel, settings: Mapping[str, Any], space: str, evaluator: str) -> Result:
+    """Get the parameters, evaluate, report. Whatever goes wrong in between becomes a result of status `failed`."""
+    given = channel.parameters()
+    text, digest, seed = str(given.get(GENOTYPE, "")), "", int(given.get(SEED, 0))
+
+    def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+        del epoch  # NNI counts by itself
+        channel.intermediate({"default": metrics.get("accuracy", 0.0), **metrics})
+
+    try:
+        genotype = parse(text) if text else _decode(given, space)
+        text, digest = str(genotype), genotype.digest
+        seed = seed if SEED in given else trial_seed(0, digest)
+        result = _evaluator(evaluator)(genotype, settings, seed, on_epoch)
+    except Exception as error:
+        traceback.print_exc()
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        result = Result(text, digest, "failed", {}, reason[:500], seed)
+    channel.final(final_metric(result))
+    return result
+
+
+def read_settings(words: Sequence[str]) -> dict[str, Any]:
+    """`["epochs=8", "data=digits"]` as a mapping; values are YAML scalars.
+
+    Raises:
+        UserError: a word is not of that form, or a name comes twice.
+    """
+    import yaml
+
+    settings: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier() or name in settings:
+            raise UserError(f"a trial's settings are written once each, as name=value; not {word!r}")
+        try:
+            settings[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"the value of {name} cannot be read: {value!r}") from error
+    return settings
+
+
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m snn_nas.nni.trial", description=__doc__)
+    parser.add_argument("settings", nargs="*", metavar="name=value", help="settings of the evaluation")
+    parser.add_argument("--threads", type=int, default=0, help="threads of this trial (cores / trials at once)")
+    parser.add_argument("--space", default="", help="the space, as in classArgs: for a tuner that is not ours")
+    parser.add_argument("--evaluator", default="", help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def _decode(given: Mapping[str, Any], space: str) -> Genotype:
+    """The genotype of parameters that NNI's own tuners drew."""
+    import yaml
+
+    from snn_nas.nni.study import build_space
+
+    if not space:
+        raise UserError("with a tuner that is not ours, a trial needs --space '{name: chain, data: digits}'")
+    return build_space(yaml.safe_load(space)).decode(given)
+
+
+def _evaluator(path: str) -> Evaluator:
+    if path:
+        from snn_nas.nni.study import load_function
+
+        chosen: Evaluator = load_function(path)
+        return chosen
+    return _evaluate
+
+
+def _evaluate(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epoch: OnEpoch) -> Result:
+    """The real thing; imported here, for it brings torch."""
+    from snn_nas.evaluation import EvaluationSettings, evaluate
+
+    result: Result = evaluate(genotype, EvaluationSettings(**settings), seed, on_epoch)
+    return result
+
+
+def _limit_threads(threads: int, channel: Channel) -> None:
+    """Share the cores among the trials that run at once; must come before torch is imported.
+
+    Two trials of two threads each on two cores are slower than two of one: threads wait for each other while spinning.
+    """
+    if not threads:
+        at_once = channel.concurrency() if isinstance(channel, HttpChannel) else 0
+        threads = max(1, len(os.sched_getaffinity(0)) // at_once) if at_once else 1
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, str(threads))
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # a data loader's or NNI's thread must not keep a finished trial's slot
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,67 @@
+"""What one trial came to: always typed, always with the genotype that made it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from neurons.errors import UserError
+
+Status = Literal["ok", "dead", "diverged", "failed"]
+"""`dead`: no spike reaches the output. `diverged`: NaN or an exploding loss. `failed`: it crashed or was ended."""
+
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One genotype evaluated under one budget.
+
+    `metrics` holds finite numbers only: what could not be measured is absent, never NaN, so that JSON can carry it.
+    """
+
+    genotype: str
+    digest: str
+    status: Status = "ok"
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    seed: int = 0
+    epochs: int = 0
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise UserError(f"a result's status is one of {', '.join(STATUSES)}, not {self.status!r}")
+        finite = {name: float(value) for name, value in self.metrics.items() if math.isfinite(value)}
+        object.__setattr__(self, "metrics", MappingProxyType(finite))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the metrics are those of a network that works."""
+        return self.status == "ok"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; `from_json` gives an equal result."""
+        return {
+            "genotype": self.genotype,
+            "digest": self.digest,
+            "status": self.status,
+            "metrics": dict(self.metrics),
+            "reason": self.reason,
+            "seed": self.seed,
+            "epochs": self.epochs,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Result:
+        """Read what `to_json` wrote.
+
+        Raises:
+            UserError: a key is missing or unknown.
+        """
+        known = set(cls.__dataclass_fields__)
+        if odd := set(record) ^ known:
+            raise UserError(f"a result has exactly the keys {', '.join(sorted(known))}; see {', '.join(sorted(odd))}")
+        return cls(**record)

@@ -1,0 +1,118 @@
+"""The ask/tell contract between a search strategy and whatever runs its trials.
+
+A strategy is a deterministic function of its seed and of the order of `ask` and `tell`: the same calls give the same
+genotypes, on every machine, and after `load_state_dict` as well. It never proposes one genotype twice.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, ClassVar, Protocol
+
+from neurons.errors import UserError
+from neurons.settings import Setting, Value, resolve
+from snn_nas.genotype import Genotype, parse
+from snn_nas.search.objective import Objective
+from snn_nas.search.result import Result
+
+State = dict[str, Any]
+"""Plain JSON."""
+
+ATTEMPTS = 64
+"""Draws that may hit a known genotype before we look for a new one systematically."""
+
+
+class SpaceExhausted(Exception):  # noqa: N818  it is a signal, like StopIteration
+    """Every genotype of the space has been proposed. The search is over: this is no error."""
+
+
+class Space(Protocol):
+    """The part of `snn_nas.spaces.Space` that strategies use."""
+
+    def sample(self, rng: random.Random) -> Genotype: ...  # noqa: D102
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype: ...  # noqa: D102
+    def crossover(self, mother: Genotype, father: Genotype, rng: random.Random) -> Genotype: ...  # noqa: D102
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]: ...  # noqa: D102
+    def size(self) -> int: ...  # noqa: D102
+
+
+def trial_seed(search_seed: int, digest: str) -> int:
+    """The seed of a trial: 32 bits from the search's seed and the genotype, so independent of the trial's number."""
+    return int.from_bytes(blake2b(f"{search_seed}/{digest}".encode(), digest_size=4).digest(), "big")
+
+
+class Strategy(ABC):
+    """A way to choose the next genotype. Subclasses write `propose` and, where they learn from results, `learn`."""
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    settings: ClassVar[Mapping[str, Setting]] = {}
+
+    def __init__(self, space: Space, objectives: Sequence[Objective], seed: int = 0, **given: Value) -> None:
+        """Raise UserError for a setting that is unknown or out of range."""
+        self.given = resolve(given, self.settings, f"strategy {self.name}")
+        self.space = space
+        self.objectives = tuple(objectives)
+        self.rng = random.Random(seed)
+        self.asked: dict[str, Genotype] = {}
+
+    @abstractmethod
+    def propose(self) -> Genotype:
+        """Draw a candidate; it may be a known one, then `ask` draws again."""
+
+    def learn(self, result: Result) -> None:  # noqa: B027  most strategies learn, random search does not
+        """Take in a result. A strategy that learns nothing keeps this one."""
+
+    def ask(self) -> Genotype:
+        """Return a genotype that was never asked for before.
+
+        Raises:
+            SpaceExhausted: there is none left.
+        """
+        genotype = self._fresh(self.propose)
+        self.asked[genotype.digest] = genotype
+        return genotype
+
+    def tell(self, result: Result) -> None:
+        """Take in the result of a genotype that `ask` gave out."""
+        if result.digest not in self.asked:
+            raise KeyError(f"{result.digest} was never asked for")
+        self.learn(result)
+
+    def state_dict(self) -> State:
+        """Everything that `load_state_dict` needs to continue bit for bit."""
+        version, words, gauss = self.rng.getstate()
+        return {
+            "strategy": self.name,
+            "rng": [version, list(words), gauss],
+            "asked": [str(genotype) for genotype in self.asked.values()],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state_dict` was taken.
+
+        Raises:
+            UserError: the state is another strategy's.
+        """
+        if state["strategy"] != self.name:
+            raise UserError(f"this search was started with the strategy {state['strategy']!r}, not {self.name!r}")
+        version, words, gauss = state["rng"]
+        self.rng.setstate((version, tuple(words), gauss))
+        self.asked = {genotype.digest: genotype for genotype in map(parse, state["asked"])}
+
+    def _fresh(self, draw: Callable[[], Genotype]) -> Genotype:
+        """Draw until the genotype is new; in a nearly used-up space, walk over the neighbours of what is known."""
+        if len(self.asked) >= self.space.size():
+            raise SpaceExhausted
+        for _ in range(ATTEMPTS):
+            genotype = draw()
+            if genotype.digest not in self.asked:
+                return genotype
+        for known in self.asked.values():
+            for genotype in self.space.neighbours(known):
+                if genotype.digest not in self.asked:
+                    return genotype
+        raise SpaceExhausted

@@ -1,0 +1,54 @@
+"""The spaces by name, and the one way to build one from a configuration."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from neurons.errors import UserError
+from neurons.settings import nearest
+from snn_nas.genotype import Genotype
+from snn_nas.graph import Graph
+from snn_nas.spaces.space import Space
+
+_SPACES = {"chain": "snn_nas.spaces.chain:Chain"}
+
+
+def spaces() -> dict[str, type[Space]]:
+    """Every space, by name."""
+    return {name: kind(name) for name in _SPACES}
+
+
+def kind(name: str) -> type[Space]:
+    """The class of a space.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if name not in _SPACES:
+        raise UserError(f"unknown space {name!r}{nearest(name, _SPACES)}")
+    module, _, attribute = _SPACES[name].partition(":")
+    cls: type[Space] = getattr(importlib.import_module(module), attribute)
+    return cls
+
+
+def build(name: str, *, shape: tuple[int, int, int], classes: int, choices: Mapping[str, Any] | None = None) -> Space:
+    """A space for images of `shape`, with its choices narrowed or widened by a configuration.
+
+    Raises:
+        UserError: an unknown space or choice, or a choice that nothing implements.
+    """
+    cls = kind(name)
+    given = dict(choices or {})
+    known = {field for field in cls.__dataclass_fields__ if field not in ("shape", "classes")}  # type: ignore[attr-defined]
+    for key in given:
+        if key not in known:
+            raise UserError(f"space {name!r} has no choice {key!r}{nearest(key, known)}")
+    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return cls(shape=shape, classes=classes, **tuples)  # type: ignore[call-arg]
+
+
+def graph(genotype: Genotype, shape: tuple[int, int, int], classes: int) -> Graph:
+    """Expand a genotype of any space (see `Space.graph`)."""
+    return kind(genotype.space.name).graph(genotype, shape, classes)

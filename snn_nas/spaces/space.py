@@ -1,0 +1,93 @@
+"""What every space can do. Spaces are free of torch and take their randomness as an argument."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from neurons.settings import Value
+from snn_nas.credit import check
+from snn_nas.genotype import Genotype
+from snn_nas.graph import Graph
+
+Parameters = dict[str, Value]
+"""What NNI passes to a trial: flat, of JSON's scalars."""
+
+
+class Space(ABC):
+    """A set of genotypes for images of `shape` (channels, height, width) in `classes` classes.
+
+    Every genotype that a space gives out is valid and canonical: two spellings of one network are one genotype.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    shape: tuple[int, int, int]
+    classes: int
+
+    @classmethod
+    @abstractmethod
+    def graph(cls, genotype: Genotype, shape: tuple[int, int, int], classes: int) -> Graph:
+        """Expand a genotype of this kind, whether or not this space's choices hold it.
+
+        Raises:
+            UserError: an unknown operation, rule, neuron or setting, or an image too small for it.
+        """
+
+    @abstractmethod
+    def canonical(self, genotype: Genotype) -> Genotype:
+        """The one spelling of this network.
+
+        Raises:
+            UserError: the genotype is invalid; the message names the layer.
+        """
+
+    @abstractmethod
+    def repair(self, genotype: Genotype) -> Genotype:
+        """The nearest valid, canonical genotype."""
+
+    @abstractmethod
+    def sample(self, rng: random.Random) -> Genotype:
+        """Draw uniformly over the space's genotypes."""
+
+    @abstractmethod
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Every other genotype at one change."""
+
+    @abstractmethod
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        """A random other genotype at one change."""
+
+    @abstractmethod
+    def crossover(self, mother: Genotype, father: Genotype, rng: random.Random) -> Genotype:
+        """A child that has genes of both."""
+
+    @abstractmethod
+    def encode(self, genotype: Genotype) -> Parameters:
+        """The genotype as NNI parameters; `decode(encode(g)) == g`."""
+
+    @abstractmethod
+    def decode(self, parameters: Mapping[str, Any]) -> Genotype:
+        """The genotype of NNI parameters, repaired where a foreign tuner drew an invalid one.
+
+        Raises:
+            UserError: a parameter is missing, unknown or none of its choices.
+        """
+
+    @abstractmethod
+    def search_space(self) -> dict[str, dict[str, Any]]:
+        """The search space in NNI's form, `{"T": {"_type": "choice", "_value": [2, 4]}, ...}`."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """The exact number of genotypes."""
+
+    @abstractmethod
+    def contains(self, genotype: Genotype) -> bool:
+        """Whether the genotype is one of this space's."""
+
+    def expand(self, genotype: Genotype) -> Graph:
+        """The graph of a genotype, credit checked, unneeded transports removed."""
+        return check(self.graph(genotype, self.shape, self.classes)).graph

@@ -1,0 +1,232 @@
+"""The training loop: one forward, one backward from every place where an error enters, one step a rule's way."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from neurons.settings import Setting
+from rules.layer import Layer
+from rules.registry import Optimiser
+from rules.rule import Signals
+from snn_nas.data import Dataset, Split
+from snn_nas.network import Network
+
+SETTINGS = {
+    "epochs": Setting(5, 1, 100_000, help="passes over the training data"),
+    "batch_size": Setting(64, 2, 65_536, help="images a step"),
+    "lr": Setting(1.0, 0.0, 1e3, help="factor on the learning rate that each rule declares"),
+    "label_smoothing": Setting(0.0, 0.0, 0.5),
+    "augment": Setting(False, help="crop, flip and cutout as the data set declares"),
+    "layerwise_epochs": Setting(1, 1, 1000, help="passes for each layer that learns before the others"),
+}
+
+
+class Diverged(RuntimeError):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """The settings of a training run; see `SETTINGS` for ranges."""
+
+    epochs: int = 5
+    batch_size: int = 64
+    lr: float = 1.0
+    label_smoothing: float = 0.0
+    augment: bool = False
+    layerwise_epochs: int = 1
+
+    def __post_init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            object.__setattr__(self, name, setting.check(getattr(self, name), f"training: {name}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What an epoch came to: mean training loss, validation accuracy, seconds of training alone."""
+
+    number: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+class Optimisers:
+    """One optimiser for each kind that the rules declare, one parameter group for each of their settings."""
+
+    def __init__(self, layers: list[Layer], training: Training, steps: int) -> None:
+        groups: dict[Optimiser, list[Layer]] = {}
+        for layer in layers:
+            groups.setdefault(layer.pair.declaration.optimiser, []).append(layer)
+        self._decay: dict[Layer, dict[str, float]] = {}
+        self._optimisers: list[torch.optim.Optimizer] = []
+        self._schedules: list[torch.optim.lr_scheduler.LRScheduler] = []
+        for declared, members in groups.items():
+            weights = [layer.synapse.weight for layer in members if layer.synapse.weight.requires_grad]
+            chosen = {id(weight) for weight in weights}
+            others = [p for m in members for p in m.parameters() if p.requires_grad and id(p) not in chosen]
+            if not weights and not others:
+                continue
+            optimiser = _make(declared, weights, others, training.lr)
+            self._optimisers.append(optimiser)
+            self._schedules.append(torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(declared, steps)))
+            for layer in members:
+                self._decay[layer] = optimiser.param_groups[0]
+
+    def step(self) -> None:
+        """Step all weights, tell the rules, advance the schedules, clear the gradients."""
+        for optimiser in self._optimisers:
+            optimiser.step()
+        for layer, group in self._decay.items():
+            layer.after_step(group["lr"] * group["weight_decay"])
+        for schedule in self._schedules:
+            schedule.step()
+        for optimiser in self._optimisers:
+            optimiser.zero_grad(set_to_none=True)
+
+
+def learn(network: Network, images: Tensor, labels: Tensor, training: Training) -> Tensor:
+    """One batch: fill every layer's gradients. Returns the loss, detached.
+
+    All errors enter one backward pass: the loss at the readout, and beside it what the rules add.
+    """
+    logits = network(images).mean(0)
+    loss = F.cross_entropy(logits, labels, label_smoothing=training.label_smoothing)
+    classes = logits.shape[1]
+    target = F.one_hot(labels, classes) * (1.0 - training.label_smoothing) + training.label_smoothing / classes
+    error = (logits.detach().softmax(1) - target) / len(labels)
+    roots = [(loss, None), *network.roots(Signals(labels, error))]
+    torch.autograd.backward([t for t, _ in roots], [g for _, g in roots])  # type: ignore[misc]
+    return loss.detach()
+
+
+def train(
+    network: Network,
+    data: Dataset,
+    training: Training,
+    *,
+    seed: int,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    device: torch.device | str = "cpu",
+) -> list[Epoch]:
+    """Train on `data.train`, watching accuracy on `data.validation`; the test split is not touched.
+
+    Layers whose rule is `layerwise` learn first, in the order of depth, on the spikes of the finished layers below
+    them; then everything else learns together. Same seed, same machine: same weights, bit for bit on a CPU.
+
+    Raises:
+        Diverged: the loss became infinite or NaN.
+    """
+    network.to(device)
+    order = torch.Generator().manual_seed(seed)
+    fit_encoding(network, data.train)
+    first = [name for name, layer in network.layers.items() if _layerwise(layer)]
+    for name in first:
+        train_layer(network, name, data.train, training, order, device)
+    joint = [layer for layer in network if not _layerwise(layer)]
+    batches = -(-len(data.train) // training.batch_size)
+    optimisers = Optimisers(joint, training, batches * training.epochs)
+    history = []
+    for number in range(1, training.epochs + 1):
+        started = time.perf_counter()
+        _train_mode(network, [network.layers[name] for name in first])
+        total = torch.zeros((), device=device)
+        for images, labels in data.train.batches(
+            training.batch_size, order, data.augmentation if training.augment else None, device
+        ):
+            total += learn(network, images, labels, training) * len(labels)
+            optimisers.step()
+        loss = float(total) / len(data.train)
+        if not math.isfinite(loss):
+            raise Diverged(f"the loss is {loss} in epoch {number}")
+        seconds = time.perf_counter() - started
+        history.append(Epoch(number, loss, accuracy(network, data.validation, device=device), seconds))
+        if on_epoch is not None:
+            on_epoch(history[-1])
+    return history
+
+
+def train_layer(
+    network: Network,
+    name: str,
+    split: Split,
+    training: Training,
+    order: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Let one layer learn alone on the output of the layers below it, which do not change meanwhile."""
+    layer = network.layers[name]
+    assert isinstance(layer, Layer)
+    static = network.graph[name].inputs[0] in network.graph.static
+    network.eval()
+    layer.train()
+
+    def inputs() -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in split.batches(training.batch_size, order, None, device):
+            with torch.no_grad():
+                yield network(images, until=name), labels
+
+    layer.rule.prepare(layer, (x for x, _ in inputs()))
+    batches = -(-len(split) // training.batch_size)
+    optimisers = Optimisers([layer], training, batches * training.layerwise_epochs)
+    for _ in range(training.layerwise_epochs):
+        for x, labels in inputs():
+            layer(x, static=static)
+            layer.rule.update(layer, Signals(labels, x.new_zeros(len(labels), network.graph.classes)))
+            optimisers.step()
+
+
+@torch.no_grad()
+def predict(network: Network, split: Split, *, batch_size: int = 250, device: torch.device | str = "cpu") -> Tensor:
+    """Class indices `[N]`, in evaluation mode; nothing learns."""
+    network.eval()
+    return torch.cat([network(images).mean(0).argmax(1) for images, _ in split.batches(batch_size, device=device)])
+
+
+def accuracy(network: Network, split: Split, *, device: torch.device | str = "cpu") -> float:
+    """The share of a split that is classified rightly."""
+    return float((predict(network, split, device=device).cpu() == split.labels.cpu()).float().mean())
+
+
+def fit_encoding(network: Network, split: Split, images: int = 2000) -> None:
+    """Fit an encoding that has statistics (whitening, contrast) on the first training images."""
+    network.encoding.fit(next(split.batches(images))[0])
+
+
+def _layerwise(layer: torch.nn.Module) -> bool:
+    assert isinstance(layer, Layer)
+    return layer.pair.declaration.order == "layerwise"
+
+
+def _train_mode(network: Network, finished: list[torch.nn.Module]) -> None:
+    """Training mode, but for the layers that have learned already: their norms stay as they are."""
+    network.train()
+    for layer in finished:
+        layer.eval()
+
+
+def _make(
+    declared: Optimiser, weights: list[torch.nn.Parameter], others: list[torch.nn.Parameter], factor: float
+) -> torch.optim.Optimizer:
+    groups = [{"params": weights, "weight_decay": declared.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    if declared.kind == "adamw":
+        return torch.optim.AdamW(groups, lr=declared.lr * factor)
+    return torch.optim.SGD(groups, lr=declared.lr * factor, momentum=0.9 if declared.kind == "sgd" else 0.0)
+
+
+def _schedule(declared: Optimiser, steps: int) -> Callable[[int], float]:
+    match declared.schedule:
+        case "cosine":
+            return lambda step: 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))
+        case "linear":
+            return lambda step: max(1.0 - step / steps, 0.0)
+        case _:
+            return lambda step: 1.0

@@ -1,0 +1,112 @@
+"""A toy space and evaluators without torch, for tests of searches and of the bridge to NNI."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from snn_nas.genotype import Cell, Gene, Genotype, Term
+from snn_nas.search import Result
+
+
+@dataclass(frozen=True)
+class ToySpace:
+    """`toy(a=..,b=..) { x }` with a, b in 0 .. n - 1."""
+
+    n: int = 8
+
+    def make(self, a: int, b: int) -> Genotype:
+        return Genotype(Term.of("toy", a=a, b=b), (Cell((Gene(Term.of("x")),)),))
+
+    def sample(self, rng: random.Random) -> Genotype:
+        return self.make(rng.randrange(self.n), rng.randrange(self.n))
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        a, b = genotype.settings["a"], genotype.settings["b"]
+        for v in range(self.n):
+            if v != a:
+                yield self.make(v, b)
+            if v != b:
+                yield self.make(a, v)
+
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        return rng.choice(list(self.neighbours(genotype)))
+
+    def crossover(self, mother: Genotype, father: Genotype, rng: random.Random) -> Genotype:
+        pick = rng.choice([mother, father])
+        return self.make(pick.settings["a"], (father if pick is mother else mother).settings["b"])
+
+    def encode(self, genotype: Genotype) -> dict[str, Any]:
+        return dict(genotype.settings)
+
+    def decode(self, parameters: Mapping[str, Any]) -> Genotype:
+        return self.make(int(parameters["a"]), int(parameters["b"]))
+
+    def search_space(self) -> dict[str, dict[str, Any]]:
+        return {name: {"_type": "choice", "_value": list(range(self.n))} for name in ("a", "b")}
+
+    def size(self) -> int:
+        return self.n**2
+
+
+def space(n: int = 8) -> ToySpace:
+    return ToySpace(n)
+
+
+def score(genotype: Genotype, seed: int = 0) -> Result:
+    """A smooth accuracy, and an energy that argues with it."""
+    a, b = genotype.settings["a"], genotype.settings["b"]
+    metrics = {
+        "accuracy": 1 / (1 + abs(a - 3) + abs(b - 5)),
+        "energy_uJ": 1.0 + a + b,
+        "synops": 1000.0 * (1 + a),
+        "parameters": 100.0 * (1 + b),
+        "locality": a / (a + b + 1),
+    }
+    return Result(str(genotype), genotype.digest, "ok", metrics, seed=seed, epochs=2)
+
+
+def quick(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epoch: Any) -> Result:
+    """An evaluator that reports two epochs and the score."""
+    result = score(genotype, seed)
+    time.sleep(float(settings.get("sleep", 0)))
+    for epoch in (1, 2):
+        on_epoch(epoch, {"accuracy": result.metrics["accuracy"] * epoch / 2})
+    return result
+
+
+def uneven(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epoch: Any) -> Result:
+    """Slow for some genotypes, so that trials finish out of order; some are killed, some raise, some are dead."""
+    kind = seed % 10
+    time.sleep(0.6 * (seed % 4) / 3)
+    if kind == 1:
+        os._exit(9)
+    if kind == 2:
+        raise RuntimeError("this one crashes")
+    if kind == 3:
+        return Result(str(genotype), genotype.digest, "dead", {"accuracy": 0.1}, "no spikes", seed)
+    return quick(genotype, settings, seed, on_epoch)
+
+
+def small_space() -> ToySpace:
+    return ToySpace(2)
+
+
+class Fragile(ToySpace):
+    """Fails at the fifth sample."""
+
+    drawn = 0
+
+    def sample(self, rng: random.Random) -> Genotype:
+        type(self).drawn += 1
+        if self.drawn > 4:
+            raise RuntimeError("no more samples")
+        return super().sample(rng)
+
+
+def fragile_space() -> ToySpace:
+    return Fragile()
