@@ -269,7 +269,7 @@ int snn_backward(const Neuron *p, ptrdiff_t size, ptrdiff_t steps, const float *
  * each page then costs more than the kernel's whole work on it. */
 void snn_keep_pages(void) {
 #ifdef __GLIBC__
-    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    if (!mallopt(M_MMAP_THRESHOLD, 1 << 30)) mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most an older glibc takes */
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
 #endif
 }

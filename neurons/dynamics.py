@@ -61,6 +61,16 @@ class Drive:
         """T."""
         return len(self.current) if self.steps is None else self.steps
 
+    @property
+    def time_stride(self) -> int:
+        """Numbers between one step's current and the next's: 0 where it is constant."""
+        return self.current.stride(0) if self.steps is None else 0
+
+    def empty_sequence(self) -> Tensor:
+        """Room for `[T, B, ...]`, each step laid out in memory as the current's."""
+        frame = self.frame
+        return frame.new_empty_strided((self.length, *frame.shape), (frame.numel(), *frame.stride()))
+
     def over_time(self) -> Iterator[Tensor]:
         """The current, step by step."""
         return iter(self.current) if self.steps is None else repeat(self.current, self.steps)

@@ -12,6 +12,7 @@ from neurons.population import Population
 from neurons.settings import Value
 from rules import transport
 from rules.registry import Pair, implementation
+from rules.synapse import Synapse
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,27 @@ class Record:
     Attributes:
         input: `[T, B, ...]` or, where it is the same at every step, `[B, ...]`.
         output: spikes `[T, B, ...]`, still attached to this layer's own graph; for a readout, its currents.
+        current: what drove the neurons, norm and shortcuts included, `[T, B, ...]` or static `[B, ...]`; detached.
     """
 
     input: Tensor
     output: Tensor
+    current: Tensor
+
+    @property
+    def static(self) -> bool:
+        """Whether the input is the same at every step, and has no time axis."""
+        return self.input.dim() < self.output.dim()
+
+    @property
+    def mean_input(self) -> Tensor:
+        """`[B, ...]`, the input's average over time."""
+        return self.input if self.static else self.input.mean(0)
+
+    @property
+    def mean_current(self) -> Tensor:
+        """`[B, ...]`, the current's average over time."""
+        return self.current if self.static else self.current.mean(0)
 
 
 class Layer(nn.Module):
@@ -45,7 +63,7 @@ class Layer(nn.Module):
 
     def __init__(
         self,
-        synapse: transport.Synapse,
+        synapse: Synapse,
         population: Population | None,
         pair: Pair,
         *,
@@ -95,7 +113,7 @@ class Layer(nn.Module):
             else:
                 output = current.expand(self.T, *current.shape) if static else current
         if self.training and self.rule.reads:
-            self.record = Record(x.detach(), output)
+            self.record = Record(x.detach(), output, current.detach())
         return output if self.receives or self.population is None else output.detach()
 
     def after_step(self, decay: float) -> None:
@@ -105,7 +123,7 @@ class Layer(nn.Module):
         self.record = None
 
 
-def _norm(synapse: transport.Synapse, *, affine: bool) -> nn.Module:
+def _norm(synapse: Synapse, *, affine: bool) -> nn.Module:
     if isinstance(synapse, nn.Linear):
         return nn.BatchNorm1d(synapse.out_features, affine=affine)
     return nn.BatchNorm2d(synapse.out_channels, affine=affine)

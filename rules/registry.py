@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from neurons.errors import UserError
@@ -32,6 +32,9 @@ TRANSPORTS: Mapping[str, str] = {
 }
 CARRIERS = tuple(TRANSPORTS)
 """Every transport, `none` first."""
+
+KP_DECAY = 3.0
+"""Weight decay of a layer that transports by `kp`: B - W shrinks by learning rate times this in every step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,14 @@ class Pair:
         return pair[0] if self.transport == "none" else "~".join(pair)
 
     @property
+    def optimiser(self) -> Optimiser:
+        """How the weights step: as the update declares, and with Kolen-Pollack's decay, without which it cannot align."""
+        declared = self.declaration.optimiser
+        if self.transport != "kp":
+            return declared
+        return replace(declared, weight_decay=max(declared.weight_decay, KP_DECAY))
+
+    @property
     def colour(self) -> str:
         """The colour in which every picture draws it."""
         if self.declaration.name == "gradient":
@@ -244,7 +255,62 @@ register(
         order="layerwise",
         optimiser=Optimiser(kind="step", lr=0.05, schedule="linear"),
         dataflow=Dataflow(update_adds_events=1.0, trace_macs=2.0),
+        settings={
+            "tau": Setting(2.0, 1.0, 1e3, help="time constant of both traces, in time steps"),
+            "a_minus": Setting(0.2, 0.0, 10.0, help="depression of a late input, relative to potentiation"),
+            "form": Setting("additive", choices=("additive", "multiplicative"), help="whether weights bound themselves"),
+            "conscience": Setting(0.02, 0.0, 10.0, help="how fast frequent winners are handicapped"),
+            "decorrelate": Setting(0.1, 0.0, 1e3, help="ridge of the inverse input covariance; 0 takes inputs as they are"),
+        },
         colour="#b15928",
+    )
+)
+register(
+    Declaration(
+        name="softhebb",
+        summary="soft winner-take-all Hebbian learning with anti-Hebbian losers",
+        source="Journé et al. 2023; Moraitis et al. 2022",
+        implementation="rules.softhebb:SoftHebb",
+        update="softhebb",
+        error="none",
+        online=True,
+        order="layerwise",
+        optimiser=Optimiser(kind="step", lr=0.05, schedule="linear"),
+        dataflow=Dataflow(update_macs_dense=1.0, trace_macs=1.0, once_per_sample=True),
+        settings={
+            "temperature": Setting(0.5, 1e-3, 1e3, help="of the softmax; towards 0 the winner takes all"),
+            "conscience": Setting(0.02, 0.0, 10.0, help="how fast frequent winners are handicapped"),
+            "decorrelate": Setting(0.1, 0.0, 1e3, help="ridge of the inverse input covariance; 0 takes inputs as they are"),
+        },
+        colour="#f781bf",
+    )
+)
+register(
+    Declaration(
+        name="drtp",
+        summary="the target through a fixed random matrix, straight to this layer",
+        source="Frenkel, Lefebvre and Bol 2021, direct random target projection",
+        implementation="rules.broadcast:TargetProjection",
+        update="gradient",
+        error="broadcast",
+        surrogate=True,
+        norms="error",
+        dataflow=Dataflow(update_macs_dense=1.0, broadcast=True, stores_T=True),
+        colour="#fb9a99",
+    )
+)
+register(
+    Declaration(
+        name="eprop",
+        summary="an eligibility trace at the synapse times an error broadcast at every step",
+        source="Bellec et al. 2020, random e-prop",
+        implementation="rules.eprop:EProp",
+        update="eprop",
+        error="broadcast",
+        surrogate=True,
+        online=True,
+        dataflow=Dataflow(update_macs_dense=1.0, trace_macs=1.0, broadcast=True),
+        colour="#b2df8a",
     )
 )
 register(
@@ -255,7 +321,7 @@ register(
         implementation="rules.frozen:Frozen",
         update="frozen",
         error="none",
-        transports=CARRIERS,
+        transports=tuple(name for name in CARRIERS if name != "kp"),  # nothing is added to W, so B would not learn
         online=True,
         colour="#bdbdbd",
     )

@@ -21,15 +21,44 @@ Root = tuple[Tensor, Tensor | None]
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What the output tells a layer, beside any transported error.
+    """What the output tells a layer, beside any transported error. All tensors are detached.
 
     Attributes:
         labels: `[B]`, class indices.
-        error: `[B, classes]`, dL/dlogits of the mean loss over the batch, logits being the mean over time; detached.
+        error: `[B, classes]`, dL/dlogits of the mean loss over the batch, logits being the mean over time.
+        currents: `[T, B, classes]`, the readout's.
     """
 
     labels: Tensor
     error: Tensor
+    currents: Tensor
+
+    @classmethod
+    def of(cls, currents: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Signals:
+        """The signals of a readout's currents `[T, B, classes]` under cross-entropy."""
+        currents = currents.detach()
+        target = _target(labels, currents.shape[2], label_smoothing)
+        return cls(labels, (currents.mean(0).softmax(1) - target) / len(labels), currents)
+
+    @classmethod
+    def silent(cls, batch: int, classes: int, like: Tensor) -> Signals:
+        """For layers that learn before there is an output: nothing but zeros."""
+        error = like.new_zeros(batch, classes)
+        return cls(torch.zeros(batch, dtype=torch.long, device=like.device), error, error.unsqueeze(0))
+
+    def errors(self) -> Tensor:
+        """`[T, B, classes]`: what is known of the error at each step, from the currents up to it; sums to a mean loss's."""
+        steps = torch.arange(1, len(self.currents) + 1, device=self.currents.device).view(-1, 1, 1)
+        so_far = (self.currents.cumsum(0) / steps).softmax(2)
+        return (so_far - _target(self.labels, self.currents.shape[2])) / (len(self.labels) * len(self.currents))
+
+    def hits(self) -> Tensor:
+        """`[B]`: whether each sample was classified rightly, the reward of reinforcement rules."""
+        return self.currents.mean(0).argmax(1) == self.labels
+
+
+def _target(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
+    return nn.functional.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
 
 
 class Rule(nn.Module):

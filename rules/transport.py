@@ -19,17 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Synapse = nn.Conv2d | nn.Linear
-
-
-def run(synapse: Synapse, x: Tensor) -> Tensor:
-    """The synapse's current, without a change to how errors flow."""
-    if isinstance(synapse, nn.Linear):
-        return nn.functional.linear(x, synapse.weight, synapse.bias)
-    return nn.functional.conv2d(
-        x, synapse.weight, synapse.bias, synapse.stride, synapse.padding, synapse.dilation, synapse.groups
-    )
-
+from rules.synapse import Synapse, correlate, fans, run
 
 class Transport(nn.Module):
     """`exact`, and for a layer that hands nothing down, `none`: the synapse itself."""
@@ -100,21 +90,22 @@ class FixedSign(_Feedback):
 class BatchSign(FixedSign):
     """Magnitudes redrawn after every step."""
 
+    spread: Tensor
+
     def attach(self, synapse: Synapse) -> None:
         super().attach(synapse)
-        self.spread = float(synapse.weight.detach().std(unbiased=False))
+        self.register_buffer("spread", synapse.weight.detach().std(unbiased=False))
 
     @torch.no_grad()
     def after_step(self, weight: Tensor, decay: float) -> None:
-        self.magnitude.normal_(0.0, self.spread).abs_()
+        self.magnitude.normal_().mul_(self.spread).abs_()
 
 
 class KolenPollack(_Feedback):
-    """B receives the same increments as W and shrinks by at least `forgetting` a step, so that B - W dies out."""
+    """B receives the increments of W and decays as W does, so that B - W dies out (where W does decay)."""
 
     matrix: Tensor
     before: Tensor
-    forgetting = 0.0
 
     def attach(self, synapse: Synapse) -> None:
         self.register_buffer("matrix", _draw_like(synapse.weight))
@@ -144,14 +135,6 @@ _KINDS: dict[str, type[Transport]] = {
 def build(name: str) -> Transport:
     """A transport of this name, not yet attached."""
     return _KINDS[name]()
-
-
-def fans(synapse: Synapse) -> tuple[int, int]:
-    """Fan-in and fan-out of one neuron, borders aside, groups honoured."""
-    if isinstance(synapse, nn.Linear):
-        return synapse.in_features, synapse.out_features
-    area = synapse.kernel_size[0] * synapse.kernel_size[1]
-    return area * synapse.in_channels // synapse.groups, area * synapse.out_channels // synapse.groups
 
 
 def _draw_like(weight: Tensor) -> Tensor:

@@ -99,8 +99,8 @@ class Network(nn.Module):
                 return torch.stack(below).sum(0) if len(below) > 2 else below[0] + below[1]
 
     def roots(self, signals: Signals) -> list[Root]:
-        """Call every rule's `update`: where errors enter beside the loss."""
-        return [root for layer in self for root in layer.rule.update(layer, signals)]
+        """Call the `update` of every rule that is still learning: where errors enter beside the loss."""
+        return [root for layer in self if layer.training for root in layer.rule.update(layer, signals)]
 
     def __iter__(self) -> Iterator[Layer]:
         """The layers, from the input to the readout."""

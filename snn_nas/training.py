@@ -11,41 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neurons.settings import Setting
 from rules.layer import Layer
 from rules.registry import Optimiser
 from rules.rule import Signals
 from snn_nas.data import Dataset, Split
 from snn_nas.network import Network
+from snn_nas.training_settings import Training
 
-SETTINGS = {
-    "epochs": Setting(5, 1, 100_000, help="passes over the training data"),
-    "batch_size": Setting(64, 2, 65_536, help="images a step"),
-    "lr": Setting(1.0, 0.0, 1e3, help="factor on the learning rate that each rule declares"),
-    "label_smoothing": Setting(0.0, 0.0, 0.5),
-    "augment": Setting(False, help="crop, flip and cutout as the data set declares"),
-    "layerwise_epochs": Setting(1, 1, 1000, help="passes for each layer that learns before the others"),
-}
+__all__ = ["Diverged", "Epoch", "Optimisers", "Training", "accuracy", "learn", "predict", "train", "train_layer"]
 
 
 class Diverged(RuntimeError):
     """The loss is no number any more."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """The settings of a training run; see `SETTINGS` for ranges."""
-
-    epochs: int = 5
-    batch_size: int = 64
-    lr: float = 1.0
-    label_smoothing: float = 0.0
-    augment: bool = False
-    layerwise_epochs: int = 1
-
-    def __post_init__(self) -> None:
-        for name, setting in SETTINGS.items():
-            object.__setattr__(self, name, setting.check(getattr(self, name), f"training: {name}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +41,9 @@ class Optimisers:
     def __init__(self, layers: list[Layer], training: Training, steps: int) -> None:
         groups: dict[Optimiser, list[Layer]] = {}
         for layer in layers:
-            groups.setdefault(layer.pair.declaration.optimiser, []).append(layer)
-        self._decay: dict[Layer, dict[str, float]] = {}
+            groups.setdefault(layer.pair.optimiser, []).append(layer)
+        still = {"lr": 0.0, "weight_decay": 0.0}
+        self._decay: dict[Layer, dict[str, float]] = dict.fromkeys(layers, still)
         self._optimisers: list[torch.optim.Optimizer] = []
         self._schedules: list[torch.optim.lr_scheduler.LRScheduler] = []
         for declared, members in groups.items():
@@ -97,12 +75,9 @@ def learn(network: Network, images: Tensor, labels: Tensor, training: Training) 
 
     All errors enter one backward pass: the loss at the readout, and beside it what the rules add.
     """
-    logits = network(images).mean(0)
-    loss = F.cross_entropy(logits, labels, label_smoothing=training.label_smoothing)
-    classes = logits.shape[1]
-    target = F.one_hot(labels, classes) * (1.0 - training.label_smoothing) + training.label_smoothing / classes
-    error = (logits.detach().softmax(1) - target) / len(labels)
-    roots = [(loss, None), *network.roots(Signals(labels, error))]
+    currents = network(images)
+    loss = F.cross_entropy(currents.mean(0), labels, label_smoothing=training.label_smoothing)
+    roots = [(loss, None), *network.roots(Signals.of(currents, labels, training.label_smoothing))]
     torch.autograd.backward([t for t, _ in roots], [g for _, g in roots])  # type: ignore[misc]
     return loss.detach()
 
@@ -179,7 +154,7 @@ def train_layer(
     for _ in range(training.layerwise_epochs):
         for x, labels in inputs():
             layer(x, static=static)
-            layer.rule.update(layer, Signals(labels, x.new_zeros(len(labels), network.graph.classes)))
+            layer.rule.update(layer, Signals.silent(len(labels), network.graph.classes, x))
             optimisers.step()
 
 

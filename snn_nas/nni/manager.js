@@ -17,6 +17,13 @@ const root = path.dirname(main);
 const host = process.env.SNN_NAS_HOST || '127.0.0.1';
 const tunerTimeout = Number(process.env.SNN_NAS_TUNER_TIMEOUT || 60);
 
+const COLUMNS = [
+    'sequenceId', 'id', 'duration', 'status',
+    'metric/accuracy', 'metric/energy_uJ', 'metric/synops', 'metric/parameters', 'metric/locality', 'metric/status',
+];
+
+const TABLE = 'static/static/js/616.8c67a119.chunk.js';
+
 const EDITS = {
     /* Microsoft/nni#5726: parameters stand in one queue, and whichever trial asks first gets the head. Choose the
        trial's id before it is created, and keep its parameters under that id from then on. */
@@ -61,6 +68,32 @@ const EDITS = {
             + '}\n'
             + 'class RestServer {',
         ],
+        // the table of trials shows the objectives, where the user has not chosen its columns
+        [
+            "router.get('*', express_1.default.static(webuiPath));",
+            "router.get('*', (req, res, next) => {\n"
+            + '    const text = globalThis.snnNasPages.get(req.path);\n'
+            + '    return text === undefined ? next() : res.type("js").send(text);\n'
+            + '});\n'
+            + "router.get('*', express_1.default.static(webuiPath, { index: false }));",
+        ],
+        [
+            "res.sendFile(path_1.default.join(webuiPath, 'index.html'));",
+            'res.type("html").send(snnNasPage());',
+        ],
+        [
+            'function fallbackRouter() {',
+            'function snnNasPage() {\n'
+            + '    const page = require("fs").readFileSync(path_1.default.join(webuiPath, "index.html"), "utf8");\n'
+            + '    const key = JSON.stringify(`${globals_1.default.args.experimentId}_columns`);\n'
+            + `    const columns = ${JSON.stringify(JSON.stringify(COLUMNS))};\n`
+            + '    const chosen = `{ value: ${JSON.stringify(columns)}, time: Date.now(), expire: 2592e6 }`;\n'
+            + '    const script = `localStorage.getItem(${key}) || localStorage.setItem(${key}, '
+            + 'JSON.stringify(${chosen}));`;\n'
+            + '    return page.replace("<head>", `<head><script>${script}</script>`);\n'
+            + '}\n'
+            + 'function fallbackRouter() {',
+        ],
     ],
 
     // /trial-file/ID/NAME took "../" in both, and so served every file of the machine
@@ -75,12 +108,19 @@ const EDITS = {
         ],
     ],
 
+    // a click on a column's title sorted by what the page had been one update before, so mostly not at all
+    [TABLE]: [
+        ['!p.slice().filter((e=>t.key===e.key))[0].isSortedDescending', '!t.isSortedDescending'],
+    ],
+
     'core/tuner_command_channel.js': [
         ['}, 10000);', `}, ${1000 * tunerTimeout});`],
         ['Tuner did not connect in 10 seconds.', `Tuner did not connect in ${tunerTimeout} seconds.`],
     ],
 
     'core/nnimanager.js': [
+        // a trial's end is noticed, and its successor started, at the next look: look ten times a second, not twice
+        ['this.pollInterval = 0.5;', 'this.pollInterval = 0.1;'],
         // say why the tuner failed, in the status that the web page and check-status show
         [
             "new Error('Dispatcher stream error, tuner may have crashed.')",
@@ -120,16 +160,17 @@ function mended(name) {
 
 function mendManager() {
     const texts = new Map(Object.keys(EDITS).map(name => [path.join(root, name), mended(name)]));
+    globalThis.snnNasPages = new Map([[TABLE.slice('static'.length), texts.get(path.join(root, TABLE))]]);
     const compile = Module.prototype._compile;
     const loaded = new Set();
     Module.prototype._compile = function (content, filename) {
         loaded.add(filename);
         return compile.call(this, texts.get(filename) ?? content, filename);
     };
-    // main.js requires everything at once but the training service: had an edit not been seen, say so
+    // main.js requires everything at once but the training service and what browsers load: had an edit not been seen, say so
     setImmediate(() => {
         for (const file of texts.keys()) {
-            if (!loaded.has(file) && !file.includes('training_service')) {
+            if (!loaded.has(file) && !/training_service|static/.test(file)) {
                 refuse(`${file} was not loaded`);
             }
         }

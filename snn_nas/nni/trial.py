@@ -118,8 +118,7 @@ def _evaluate(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epo
     """The real thing; imported here, for it brings torch."""
     from snn_nas.evaluation import EvaluationSettings, evaluate
 
-    result: Result = evaluate(genotype, EvaluationSettings(**settings), seed, on_epoch)
-    return result
+    return evaluate(genotype, EvaluationSettings.of(settings), seed, on_epoch)
 
 
 def _limit_threads(threads: int, channel: Channel) -> None:

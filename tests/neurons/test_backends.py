@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from neurons import backends, fused, population
+from neurons import backends, fused, fused_cpu, population
 from neurons.errors import UserError
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
@@ -55,7 +55,7 @@ def test_auto_says_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     assert p.backend == ("fused" if built else "plain")
     p(torch.zeros(2, 2, dtype=torch.float64))
     assert p.backend == "plain"
-    monkeypatch.setattr(fused, "_library", lambda: None)
+    monkeypatch.setattr(fused_cpu, "library", lambda: None)
     assert population.build("lif").backend == "plain"
     with pytest.raises(UserError, match=r"'fused' is not built: .*pip install"):
         population.build("lif", backend="fused")
@@ -64,7 +64,7 @@ def test_auto_says_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fused_refuses_what_it_cannot_run() -> None:
     if fused.obstacle(torch.device("cpu"), torch.float32):
         pytest.skip("the C extension is not built")
-    with pytest.raises(UserError, match="'fused' takes float32, not float64; ask for auto or plain"):
+    with pytest.raises(UserError, match="'fused' takes float32 on a CPU, not float64; ask for auto or plain"):
         population.build("lif", backend="fused")(torch.zeros(2, 2, dtype=torch.float64))
 
 

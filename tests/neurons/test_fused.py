@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurons import fused, population
+from neurons import fused, fused_cpu, population
 from neurons.registry import POPULATIONS, SURROGATES
 from neurons.settings import Setting
 from tests.contracts.population import assert_close, brute_force
@@ -101,19 +101,16 @@ def test_every_setting_equals_brute_force(case: tuple[str, dict[str, Any], tuple
     weight = torch.randn(shape, generator=generator)
     p = population.build(name, chosen, backend="fused")
     w = None if p.w is None else p.w.detach()
-    mine, its = x.clone().requires_grad_(), x.clone().double().requires_grad_()
-    spikes = p(mine)
-    plain = population.build(name, chosen, backend="plain")
-    assert torch.equal(spikes, plain(x))
-    # in float64 a neuron at the threshold's very edge may fire otherwise: compare gradients where all spikes agree
-    expected = brute_force(its, name, chosen, w)
-    agree = (expected == spikes).all(dim=0)
+    mine, its = x.clone().requires_grad_(), x.clone().requires_grad_()
+    spikes, expected = p(mine), brute_force(its, name, chosen, w)
+    assert torch.equal(spikes, expected)
     (spikes * weight).sum().backward()
     (expected * weight).sum().backward()
     assert mine.grad is not None
     assert its.grad is not None
+    # neuron by neuron: a sharp surrogate makes of one a thousand times what it makes of its neighbour
     scale = its.grad.abs().amax(dim=0).clamp_min(1e-3)
-    assert (((mine.grad - its.grad).abs().amax(dim=0) / scale)[agree] < 2e-4).all()
+    assert ((mine.grad - its.grad).abs().amax(dim=0) / scale).max() < 1e-5
 
 
 @needs_build
@@ -136,7 +133,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
 @needs_build
 def test_large_tensors_are_written_past_the_caches_and_equal() -> None:
     x = torch.randn(4, 1 << 20).requires_grad_()
-    assert x.nbytes > fused._STREAM_BYTES
+    assert x.nbytes > fused_cpu.STREAM_BYTES
     spikes = population.build("lif", backend="fused")(x)
     small = torch.cat([population.build("lif", backend="fused")(part) for part in x.split(1 << 16, dim=1)], dim=1)
     assert torch.equal(spikes, small)

@@ -8,20 +8,22 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import write
-from snn_nas.nni import server
-from snn_nas.nni.experiment import Experiment
-from snn_nas.search import Ordered, create, objectives
+from nni_rig import write
 from toy import ToySpace, score
 
 from neurons.errors import UserError
+from snn_nas.nni import server
+from snn_nas.nni.experiment import Experiment
+from snn_nas.search import Ordered, create, objectives
 
 pytestmark = pytest.mark.nni
 
 
 def left_over(folder: Path) -> list[str]:
     """Processes that mention the experiments' folder, or run in a trial's."""
-    return [p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
+    return [
+        p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])
+    ]
 
 
 def expected_order(trials: int, seed: int) -> list[str]:

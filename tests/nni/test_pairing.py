@@ -19,7 +19,9 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import bare_environment, write
+from nni_page import Table, chromium
+from nni_rig import bare_environment, write
+
 from snn_nas.nni import server
 from snn_nas.nni.study import read_journal
 from snn_nas.search import Journal
@@ -153,3 +155,31 @@ def test_path_traversal_is_closed(pair: dict[str, server.Server], runs: Path) ->
 def test_no_other_name_reaches_it(pair: dict[str, server.Server]) -> None:
     assert fetch(pair["mended"], "/api/v1/nni/check-status", Host="rebound.example")[0] == 403
     assert fetch(pair["mended"], "/api/v1/nni/check-status")[0] == 200
+
+
+@pytest.mark.browser
+def test_page_has_the_objectives_as_columns_that_sort(pair: dict[str, server.Server]) -> None:
+    one = pair["mended"]
+    truth = {
+        job["trialJobId"]: json.loads(json.loads(job["finalMetricData"][0]["data"]))
+        for job in one.get("trial-jobs")
+        if job.get("finalMetricData")
+    }
+    with chromium() as browser:
+        table = Table(browser, one.url)
+        titles = table.titles()
+        for name in ("accuracy", "energy_uJ", "synops", "parameters", "locality", "status"):
+            assert f"{name} (metric)" in titles
+        orders = []
+        for _ in range(2):
+            table.sort("energy_uJ (metric)")
+            shown = [float(cell) for cell in table.column("energy_uJ (metric)") if cell]
+            assert shown in (sorted(shown), sorted(shown, reverse=True))
+            orders.append(shown)
+        assert orders[0][0] != orders[1][0]
+        seen = 0
+        for job, energy in zip(table.column("ID"), table.column("energy_uJ (metric)"), strict=True):
+            if energy:
+                assert float(energy) == truth[job]["energy_uJ"]
+                seen += 1
+        assert seen >= 5

@@ -1,0 +1,99 @@
+"""e-prop: an eligibility trace at each synapse, times a learning signal at each neuron (Bellec et al. 2020).
+
+    dL/dW_ji = sum_t L_j[t] psi_j[t] eps_ji[t],     eps_ji[t] = decay eps_ji[t-1] + gain x_i[t]
+
+x is the synapse's input, decay and gain the membrane's, psi the surrogate at the neuron's distance to threshold and
+L[t] = B e[t] the error that is known at step t, sent straight to the neuron by a fixed random B. Nothing in it waits for
+a later step. An adaptive threshold a[t+1] = rho a[t] + s[t] adds the slow component of Bellec's equation 24:
+
+    e_ji[t] = psi_j[t] (eps_i[t] - beta eps_a_ji[t]),   eps_a_ji[t+1] = rho eps_a_ji[t] + e_ji[t]
+
+Here a sample's steps are done together: eps does not depend on j, so the sum is one convolution weight gradient, and
+eps_a, linear in eps, is summed from the other end of time; the result is the same sum. (Memory is therefore that of T
+steps; step by step it would be flat.) Without adaptation, with soft and detached reset, it is the gradient through time
+of this layer. Under hard reset it is not: the trace does not know of the reset. The norm counts as its running gain.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from neurons.population import Population
+from rules.layer import Layer, Record
+from rules.rule import Root, Rule, Signals
+from rules.synapse import correlate, per_channel
+
+
+class EProp(Rule):
+    """e-prop with random broadcast (Bellec's "random e-prop")."""
+
+    reads = True
+    matrix: Tensor
+    """`[classes, neurons]`."""
+
+    def attach(self, layer: Layer, classes: int) -> None:
+        """Draw B of unit gain."""
+        self.register_buffer("matrix", torch.randn(classes, math.prod(layer.shape)) / classes**0.5)
+
+    @torch.no_grad()
+    def update(self, layer: Layer, signals: Signals) -> list[Root]:
+        """Write the sum of eligibility times learning signal."""
+        assert layer.record is not None
+        assert layer.population is not None
+        record, neurons = layer.record, layer.population
+        errors = signals.errors()
+        signal = (errors.flatten(0, 1) @ self.matrix).view_as(record.output)
+        error = signal_at_membrane(neurons, slopes(neurons, record), signal)
+        gain = norm_gain(layer.norm)
+        if gain is not None:
+            error = error * per_channel(gain, error, 2)
+        trace = membrane_trace(neurons, len(error), error)
+        if record.static:
+            pre, post = record.input, torch.tensordot(trace.sum(1), error, 1)
+        else:
+            # sum_t error[t] (K x)[t] = sum_s (K^T error)[s] x[s]
+            pre = record.input.flatten(0, 1)
+            post = (trace.T @ error.flatten(1)).view_as(error).flatten(0, 1)
+        layer.synapse.weight.grad = correlate(layer.synapse, pre, post)
+        return []
+
+
+def slopes(neurons: Population, record: Record) -> Tensor:
+    """The surrogate at each neuron and step, `[T, B, ...]`: the neurons are run again, step by step."""
+    state, found = None, []
+    for t in range(len(record.output)):
+        _, state = neurons.step(record.current if record.static else record.current[t], state)
+        found.append(neurons.dynamics.surrogate.derivative(state.u))
+    return torch.stack(found)
+
+
+def signal_at_membrane(neurons: Population, psi: Tensor, signal: Tensor) -> Tensor:
+    """What multiplies eps at each step: psi L, and with an adaptive threshold the future that this spike raises it for."""
+    if neurons.name != "alif":
+        return psi * signal
+    rho, beta = neurons.dynamics.rho, neurons.dynamics.beta
+    later = torch.zeros_like(signal[0])  # dL/da[t+1]
+    found = torch.empty_like(signal)
+    for t in reversed(range(len(signal))):
+        found[t] = psi[t] * (signal[t] + later)
+        later = rho * later - beta * found[t]
+    return found
+
+
+def membrane_trace(neurons: Population, T: int, like: Tensor) -> Tensor:
+    """K `[T, T]`, with eps = K x: the membrane's response at the row's step to an input at the column's."""
+    step = torch.arange(T)
+    gap = step.unsqueeze(1) - step
+    decay, gain = float(neurons.decay), float(neurons.gain)
+    return torch.where(gap >= 0, gain * decay ** gap.clamp_min(0), 0.0).to(like)
+
+
+def norm_gain(norm: nn.Module) -> Tensor | None:
+    """A batch norm's gain per channel, `[C]`, by its running statistics: local, and known before the batch is over."""
+    if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+        return None
+    assert norm.running_var is not None
+    return (norm.running_var + norm.eps).rsqrt() if norm.weight is None else norm.weight * (norm.running_var + norm.eps).rsqrt()

@@ -1,0 +1,57 @@
+"""The command line. Command files import only click; what is heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from neurons.errors import UserError
+from snn_nas.cli.energy import energy
+from snn_nas.cli.evaluate import evaluate
+from snn_nas.cli.export import export
+from snn_nas.cli.lists import rules, spaces
+from snn_nas.cli.report import report
+from snn_nas.cli.search import search
+from snn_nas.cli.train import train
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="snn-nas")
+def cli() -> None:
+    """Search the topology of a spiking network and the learning rule of every layer, together.
+
+    \b
+    A first look, five minutes on two cores:
+      snn-nas search --config experiments/quickstart.yml
+
+    \b
+    Then, on a network that a search found (or any genotype that you write):
+      snn-nas train "chain(T=4){conv(c=32)@local/lif; readout@delta}" --data digits --out model
+      snn-nas energy model/weights.safetensors --profile loihi
+
+    Data sets lie under the folder that SNN_NAS_DATA names; `digits` is always there.
+    """
+
+
+for command in (search, train, evaluate, energy, export, report, rules, spaces):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; what the user got wrong is one line and exit code 2."""
+    try:
+        code = cli(standalone_mode=False)
+    except UserError as error:
+        print(f"snn-nas: {error}", file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("snn-nas: stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,39 @@
+"""`snn-nas evaluate`: the accuracy of a saved network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", help="Data set; by default the one that the network was trained on.")
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
+@click.option("--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def evaluate(model: Path, data: str | None, root: Path | None, split: str, form: str) -> None:
+    """Measure the accuracy of MODEL, a .safetensors file that `train` or `search` wrote."""
+    from snn_nas import data as data_sets
+    from snn_nas.export import load, read_header
+    from snn_nas.training import accuracy
+
+    header = read_header(model)
+    name = data or header.data
+    network = load(model)
+    chosen = data_sets.load(name, root=root, purpose="train" if split == "test" else "search")
+    images = chosen.test.open("snn-nas evaluate") if split == "test" else chosen.validation
+    record = {
+        "model": str(model),
+        "data": chosen.name,
+        "split": split,
+        "images": len(images),
+        "accuracy": accuracy(network, images),
+        "genotype": header.genotype,
+    }
+    if form == "json":
+        click.echo(json.dumps(record))
+        return
+    click.echo(f"{record['accuracy']:.2%} of {len(images):,} {split} images of {chosen.title}")

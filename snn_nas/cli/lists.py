@@ -1,0 +1,90 @@
+"""`snn-nas rules` and `snn-nas spaces`: what there is to search over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def rules(form: str) -> None:
+    """List the learning rules: what each needs, transports and costs."""
+    from rules.registry import SHORT, TRANSPORTS, pair
+    from rules.registry import rules as declared
+
+    rows = []
+    for name in [*SHORT, *declared()]:
+        rule = pair(name)
+        d = rule.declaration
+        error = "its own loss" if d.readout else d.error
+        rows.append(
+            {
+                "name": name,
+                "update": d.update,
+                "transport": rule.transport if len(d.transports) == 1 or name in SHORT else "any",
+                "error": error,
+                "surrogate": d.surrogate,
+                "online": d.online,
+                "norms": d.norms,
+                "order": d.order,
+                "optimiser": f"{d.optimiser.kind} {d.optimiser.lr:g}",
+                "source": TRANSPORTS[rule.transport] if name in SHORT and name != "bp" else d.source,
+            }
+        )
+    if form == "json":
+        click.echo(json.dumps(rows, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Learning rules: update / transport", caption="bp is the twin to compare with, never a candidate")
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        cells = ["yes" if v is True else "no" if v is False else str(v) for v in row.values()]
+        table.add_row(*cells)
+    Console().print(table)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--data", default="digits", show_default=True, help="The data set whose images the networks are for.")
+@click.option("--config", type=click.Path(path_type=Path), help="Take the space from an experiment's configuration.")
+@click.option("--nni", is_flag=True, help="Print the search space in NNI's form, for a searchSpaceFile.")
+@click.option("--sample", type=click.IntRange(1, 1000), help="Print that many genotypes, drawn uniformly.")
+@click.option("--seed", default=0, show_default=True)
+def spaces(name: str | None, data: str, config: Path | None, nni: bool, sample: int | None, seed: int) -> None:
+    """List the search spaces, or look into the one called NAME."""
+    import random
+
+    from snn_nas.data import describe
+    from snn_nas.spaces import build
+    from snn_nas.spaces import spaces as known
+
+    if config is not None:
+        from snn_nas.cli.configuration import read
+
+        space = read(config).space
+    elif name is None:
+        for each, cls in known().items():
+            click.echo(f"{each:8} {cls.summary}")
+        return
+    else:
+        entry = describe(data)
+        space = build(name, shape=entry.shape, classes=entry.classes)
+    if nni:
+        click.echo(json.dumps(space.search_space(), indent=1))
+        return
+    if sample:
+        rng = random.Random(seed)
+        for _ in range(sample):
+            click.echo(str(space.sample(rng)))
+        return
+    click.echo(f"{space.name}: {space.summary}")
+    click.echo(f"{space.size():,} different networks for images of {space.shape}; its choices:")
+    for key, choice in space.search_space().items():
+        if not key.startswith("layer") or key.startswith("layer1."):
+            click.echo(f"  {key.replace('layer1.', 'layerN.'):16} {', '.join(map(str, choice['_value']))}")

@@ -1,0 +1,201 @@
+"""`snn-nas search`: an experiment under NNI from start to report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from snn_nas.cli.configuration import Configuration
+    from snn_nas.nni.experiment import Experiment
+    from snn_nas.search.result import Result
+
+FINAL_FACTOR = 3
+
+
+@click.command()
+@click.option("--config", required=True, type=click.Path(path_type=Path), help="An NNI configuration of experiments/.")
+@click.option("--trials", type=click.IntRange(1), help="Instead of the configuration's maxTrialNumber.")
+@click.option("--concurrency", type=click.IntRange(1), help="Instead of its trialConcurrency.")
+@click.option("--seed", type=click.IntRange(0), help="Instead of its seed.")
+@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where NNI's page listens: it has NO login.")
+@click.option("--port", type=click.IntRange(1024, 65535), help="Its port; by default a free one.")
+@click.option("--keep", is_flag=True, help="Leave NNI's web page running at the end.")
+@click.option("--final-epochs", type=click.IntRange(1), help=f"Epochs of the winner; by default {FINAL_FACTOR} x a trial's.")
+def search(
+    config: Path,
+    trials: int | None,
+    concurrency: int | None,
+    seed: int | None,
+    out: Path,
+    host: str,
+    port: int | None,
+    keep: bool,
+    final_epochs: int | None,
+) -> None:
+    """Search under NNI, then train, cost, draw and export the winner.
+
+    Everything lands in a folder of its own under --out. Ctrl-C stops the experiment and everything that it started;
+    what was found until then is kept.
+    """
+    from rich.console import Console
+
+    from snn_nas.cli.configuration import read
+    from snn_nas.nni.experiment import Experiment
+
+    console = Console()
+    asked = read(config)
+    if seed is not None:
+        asked = replace(asked, seed=seed)
+    _check_data(asked)
+    experiment = Experiment(
+        config, folder=out, host=host, port=port, trials=trials, concurrency=concurrency, seed=seed, keep=keep
+    )
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        console.print(
+            f"[bold red]NNI's page will listen on {host}. It has no login: whoever reaches it can run commands as you.[/]"
+        )
+    started = time.monotonic()
+    with experiment:
+        console.print(f"Web page: [link]{experiment.url}[/link]   (trials, curves and logs while it runs)")
+        _follow(experiment, console)
+        results = experiment.results()
+    seconds = time.monotonic() - started
+    _write_down(experiment.folder, asked, results, seconds, experiment.id, config)
+    finish(experiment.folder, asked, results, final_epochs, console)
+    if keep:
+        console.print(f"NNI's page is still at {experiment.url}; stop it with: nnictl stop {experiment.id}")
+    console.print(f"To look at the search in NNI's page again: nnictl view {experiment.id} -e {experiment.folder.parent}")
+
+
+def finish(
+    folder: Path, asked: Configuration, results: list[Result], epochs: int | None, console: Console
+) -> dict[str, Any]:
+    """Train the winner to the end and say what was found."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from snn_nas.conclusion import choose, conclude
+    from snn_nas.genotype import parse
+    from snn_nas.report import pareto_table, write
+    from snn_nas.search import objectives, trial_seed
+
+    best = choose(results)
+    genotype = parse(best.genotype)
+    count = epochs or FINAL_FACTOR * int(asked.settings.training.get("epochs", 5))
+    settings = replace(asked.settings, training={**asked.settings.training, "epochs": count})
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[accuracy]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bars = {
+            name: progress.add_task(f"Training the {label}", total=count, accuracy="", start=False)
+            for name, label in (("winner", "winner"), ("twin", "bp twin"))
+        }
+        progress.start_task(bars["winner"])
+
+        def on_epoch(name: str, number: int, accuracy: float) -> None:
+            progress.start_task(bars[name])
+            progress.update(bars[name], completed=number, accuracy=f"validation {accuracy:.1%}")
+
+        record = conclude(
+            genotype, settings, folder / "winner", seed=trial_seed(asked.seed, genotype.digest), on_epoch=on_epoch
+        )
+    page = write(folder)
+    console.print(pareto_table(results, objectives(asked.front)))
+    _summary(record, console)
+    for label, path in (
+        ("report", page),
+        ("genotype", folder / "winner" / "genotype.txt"),
+        ("weights", folder / "winner" / "weights.safetensors"),
+        ("nir", folder / "winner" / "network.nir"),
+    ):
+        note = record["files"]["nir_reason"] if label == "nir" and record["files"]["nir"] is None else _short(path)
+        console.print(f"{label:9} {note}", soft_wrap=True, highlight=False)
+    return record
+
+
+def _short(path: Path) -> Path:
+    """Relative to where the user stands, if it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _check_data(asked: Configuration) -> None:
+    """Load the data once: a missing file is found before the search, and the trials find it decoded."""
+    asked.settings.load()
+
+
+def _follow(experiment: Experiment, console: Console) -> None:
+    """The progress bar: trials done, best accuracy and its energy, time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("Searching"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("trials"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[news]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("search", total=experiment.total, news="")
+        for now in experiment.watch():
+            news = []
+            if now.best_accuracy is not None:
+                news.append(f"best {now.best_accuracy:.1%}")
+            if now.energy_uJ is not None:
+                news.append(f"at {now.energy_uJ:.3g} µJ")
+            if now.failed:
+                news.append(f"{now.failed} dead or failed")
+            if now.eta is not None:
+                news.append(f"{int(now.eta) // 60}:{int(now.eta) % 60:02d} left")
+            progress.update(bar, completed=now.done, news=", ".join(news))
+
+
+def _summary(record: dict[str, Any], console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"The winner and its bp twin on {record['data_title']}", caption=f"energy: {record['profile']}")
+    for column in ("", "test", "validation", "energy µJ", "synops", "parameters", "locality"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, metrics in (("winner", record["metrics"]), ("bp twin", record["twin"])):
+        table.add_row(
+            name,
+            f"{metrics['test_accuracy']:.2%}",
+            f"{metrics['validation_accuracy']:.2%}",
+            f"{metrics['energy_uJ']:.4g}",
+            f"{metrics['synops']:,.0f}",
+            f"{metrics['parameters']:,.0f}",
+            f"{metrics['locality']:.2f}",
+        )
+    console.print(table)
+    console.print(record["genotype"], highlight=False, soft_wrap=True)
+
+
+def _write_down(
+    folder: Path, asked: Configuration, results: list[Result], seconds: float, experiment: str, config: Path
+) -> None:
+    """What a report needs beside the journal."""
+    from snn_nas.search.files import write_json
+
+    write_json(
+        folder / "search.json",
+        {
+            "experiment": experiment,
+            "config": config.name,
+            "strategy": asked.strategy,
+            "space": asked.space.name,
+            "space_size": asked.space.size(),
+            "objectives": list(asked.objectives),
+            "front": list(asked.front),
+            "seed": asked.seed,
+            "trials": len(results),
+            "seconds": round(seconds, 1),
+        },
+    )

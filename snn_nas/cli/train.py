@@ -1,0 +1,52 @@
+"""`snn-nas train`: a genotype trained to the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("genotype")
+@click.option("--data", default="digits", show_default=True, help="Data set: digits, fashion_mnist, cifar10, imagefolder:PATH ...")
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for weights, .nir and the record.")
+@click.option("--epochs", default=20, show_default=True)
+@click.option("--batch-size", default=64, show_default=True)
+@click.option("--lr", default=1.0, show_default=True, help="Factor on the rate that each rule declares.")
+@click.option("--train", "images", type=click.IntRange(1), help="Number of training images; by default all.")
+@click.option("--augment", is_flag=True, help="Crop, flip and cutout as the data set declares.")
+@click.option("--profile", default="45nm_fp32", show_default=True, help="Energy profile: a name, or a YAML file.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--backend", default="auto", show_default=True, help="What simulates the neurons.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--twin/--no-twin", default=False, help="Train the bp twin too, to compare with.")
+@click.option("--test/--no-test", default=True, help="Open the test split at the end.")
+def train(genotype: str, out: Path, root: Path | None, images: int | None, seed: int, twin: bool, test: bool, **given: Any) -> None:
+    """Train GENOTYPE, a text or a file that holds one, and write weights, .nir, activity and a record with every number."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from snn_nas.cli.files import read_genotype
+    from snn_nas.conclusion import conclude
+    from snn_nas.evaluation import EvaluationSettings
+
+    console = Console()
+    settings = EvaluationSettings.of({**given, "root": None if root is None else str(root), "train": images})
+    parsed = read_genotype(genotype)
+    with Progress(console=console) as progress:
+        bar = progress.add_task("Training", total=given["epochs"] * (2 if twin else 1))
+
+        def on_epoch(name: str, number: int, accuracy: float) -> None:
+            progress.update(bar, advance=1, description=f"Training the {name}, epoch {number}: {accuracy:.2%}")
+
+        record = conclude(parsed, settings, out, seed=seed, twin=twin, test=test, on_epoch=on_epoch)
+    for name in ("metrics", "twin"):
+        if record[name]:
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in record[name].items())
+            console.print(f"{'network' if name == 'metrics' else 'bp twin'} [{record['profile']}]: {shown}", soft_wrap=True, markup=False)
+    if record["files"]["nir_reason"]:
+        console.print(f"no .nir: {record['files']['nir_reason']}", soft_wrap=True)
+    console.print(f"written to {out}")

@@ -1,0 +1,119 @@
+"""The energy of learning from one sample, layer by layer, from what each rule declares that it does (`Dataflow`).
+
+With D connections of a layer (multiply-accumulates of one dense pass), T steps, and the forward pass itself on top:
+
+    error      error_macs_dense D T          carrying the error below, where the layer transports one
+    update     update_macs_dense D T         forming the change of the weights
+    events     update_adds_events (synops + spikes fan_in)        an addition for each pre- and post-synaptic event
+    traces     trace_macs (N_pre + N) T
+    broadcast  classes N                     the output error through a fixed matrix, once a sample
+    head       3 classes F                   a local readout of F averaged rates: forward, its gradient, its error
+    write      W                             the step that changes each weight
+
+T is 1 for what is done `once_per_sample`, and for the update of a layer whose input is the same at every step, since
+the errors of all steps can be added up first. So bp costs the forward pass and 2 D T, which is the count of
+SpikingJelly's NeuroMC estimator; that one also prices sparse weight gradients on its own fixed accelerator.
+
+Where the profile models memory, each of these multiply-accumulates reads one weight, an update's also reads and writes
+the weight's accumulator, and `stores_T` writes and reads the potentials of all T steps. On a chip an update costs
+`e_learning_update` and an error's operation `e_synop`; without the first figure the update is named as missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snn_nas.energy.activity import Activity, NodeActivity
+from snn_nas.energy.inference import inference_energy
+from snn_nas.energy.profile import Profile
+from snn_nas.energy.result import Energy, Prices
+from snn_nas.graph import Graph, Node, size
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one layer does, beyond the forward pass, to learn from one sample; multiply-accumulates unless said."""
+
+    error: float = 0.0
+    update: float = 0.0
+    update_adds: float = 0.0
+    traces: float = 0.0
+    broadcast: float = 0.0
+    head: float = 0.0
+    writes: float = 0.0
+    stored: float = 0.0  # words kept for a backward pass
+
+    @property
+    def macs(self) -> float:
+        """All multiply-accumulates."""
+        return self.error + self.update + self.traces + self.broadcast + self.head + self.writes
+
+
+def work(graph: Graph, node: Node, done: NodeActivity) -> Work:
+    """One layer's learning per sample, from its rule's declaration and its activity."""
+    assert node.synapse is not None
+    declaration = node.pair.declaration
+    flow, synapse = declaration.dataflow, node.synapse
+    if not declaration.learns:
+        # It may still carry an error to the layers below.
+        carries = float(done.connections * graph.T) if node.transport != "none" else 0.0
+        return Work(error=carries)
+    source = graph[node.inputs[0]]
+    steps = 1 if flow.once_per_sample else graph.T
+    update_steps = 1 if source.name in graph.static else steps
+    neurons, spikes = size(node.shape), sum(done.spikes)
+    return Work(
+        error=flow.error_macs_dense * done.connections * steps if node.transport != "none" else 0.0,
+        update=flow.update_macs_dense * done.connections * update_steps,
+        update_adds=flow.update_adds_events * (sum(done.synops) + sum(done.macs) + spikes * synapse.fan_in),
+        traces=flow.trace_macs * (size(source.shape) + neurons) * steps,
+        broadcast=float(graph.classes * neurons) if flow.broadcast else 0.0,
+        head=3.0 * graph.classes * _head_features(node) if flow.head else 0.0,
+        writes=float(synapse.weights),
+        stored=float(neurons * graph.T) if flow.stores_T else 0.0,
+    )
+
+
+def learning_energy(activity: Activity, graph: Graph, profile: Profile) -> Energy:
+    """Energy of learning from one sample: its forward pass and what every layer's rule does.
+
+    `graph` is the network's, whose unneeded transports are `none`.
+
+    Raises:
+        UserError: the profile has no figure for a synaptic operation.
+    """
+    forward = inference_energy(activity, graph, profile)
+    prices = Prices.of(profile)
+    pJ = {name: dict(causes) for name, causes in forward.pJ.items()}
+    missing = list(forward.missing)
+    learns = False
+    for node in graph.layers:
+        done = work(graph, node, activity[node.name])
+        causes = pJ[node.name]
+        if profile.chip:
+            updates = done.update + done.update_adds
+            learns = learns or updates > 0
+            operations = (done.error + done.broadcast + done.head) * prices.mac + updates * (profile.e_learning_update or 0.0)
+        else:
+            operations = done.macs * prices.mac + done.update_adds * prices.ac
+        causes["operations"] += operations
+        if profile.memory:
+            assert node.synapse is not None
+            weight, state = profile.access(node.synapse.weights), profile.access(size(node.shape) * graph.T)
+            reads = done.error + 3 * (done.update + done.update_adds) + 2 * done.writes
+            extra = (done.broadcast + done.head) * profile.access(graph.classes * size(node.shape))
+            causes["memory"] += reads * weight + 2 * (done.stored + done.traces) * state + extra
+    if learns and profile.e_learning_update is None:
+        missing.append("learning updates")
+    return Energy(profile.name, profile.kind, "learning", pJ, tuple(missing))
+
+
+def _head_features(node: Node) -> int:
+    """Rates that a local head reads; see `rules.local`."""
+    assert node.rule is not None
+    channels, *sides = node.shape
+    declared = node.pair.declaration.settings.get("pool")
+    grid = int(node.rule.values.get("pool", declared.default if declared is not None else 1))
+    for side in sides:
+        channels *= min(grid, side)
+    return channels

@@ -1,0 +1,176 @@
+"""Profiles: named energy models of hardware, one YAML file each, with source and kind.
+
+The figures decide the answer, so each has an address: a profile without a source does not load. What is not known is
+null, and a cause that needs it is named as missing beside the result; nothing is guessed in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from neurons.errors import UserError
+from neurons.settings import nearest
+
+Kind = Literal["measured", "derived", "assumed"]
+
+DEFAULT = "45nm_fp32"
+"""Compute only, and what most papers print; say `lemaire` for the memory, which is the larger part."""
+
+MAX_BYTES = 65_536
+
+_HERE = Path(__file__).parent / "profiles"
+_PJ: dict[str, Any] = {"type": ["number", "null"], "minimum": 0, "maximum": 1e9}
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 2000}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "title", "node", "precision", "source", "kind"],
+    "properties": {
+        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
+        "title": _TEXT,
+        "node": _TEXT,
+        "precision": _TEXT,
+        "source": _TEXT,
+        "kind": {"enum": ["measured", "derived", "assumed"]},
+        "note": _TEXT,
+        **{key: _PJ for key in ("e_mac", "e_ac", "e_synop", "e_neuron_update", "e_learning_update", "hop")},
+        "bits": {"type": "integer", "minimum": 1, "maximum": 64},
+        "memory": {
+            "type": "array",
+            "minItems": 2,
+            "maxItems": 64,
+            "items": {
+                "type": "array",
+                "prefixItems": [{"type": "number", "minimum": 0}, {"type": "number", "minimum": 0}],
+                "minItems": 2,
+                "maxItems": 2,
+            },
+        },
+    },
+}
+"""JSON schema of a profile file. Energies are in pJ, memory sizes in bytes; `null` is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A named energy model. Energies in pJ; None where no trustworthy figure exists.
+
+    Attributes:
+        name, title: for tables; for readers.
+        node, precision: technology, such as `45 nm`; number format, such as `fp32`.
+        source, kind: where the figures are from; whether they were measured, derived or assumed.
+        e_mac, e_ac: one multiply-accumulate, one addition.
+        e_synop: one synaptic operation with everything that belongs to it on that chip, memory included.
+        e_neuron_update: one neuron's update in one time step.
+        e_learning_update: one synapse's change.
+        hop: one spike sent to the next layer, taken as one hop.
+        bits: width of a word, for memory and for the quantised twin.
+        memory: points (bytes, pJ per word), joined by straight lines; empty where memory is not modelled.
+        note: what else to know.
+    """
+
+    name: str
+    title: str
+    node: str
+    precision: str
+    source: str
+    kind: Kind
+    e_mac: float | None = None
+    e_ac: float | None = None
+    e_synop: float | None = None
+    e_neuron_update: float | None = None
+    e_learning_update: float | None = None
+    hop: float | None = None
+    bits: int = 32
+    memory: tuple[tuple[float, float], ...] = ()
+    note: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether it can price a synaptic operation at all."""
+        return self.e_synop is not None or (self.e_ac is not None and self.e_mac is not None)
+
+    @property
+    def chip(self) -> bool:
+        """Whether operations are priced per synaptic operation of a chip, not per arithmetic operation."""
+        return self.e_synop is not None
+
+    def access(self, words: float) -> float:
+        """Energy in pJ of one word's access in a memory that holds `words` words: linear between the table's points."""
+        size = words * self.bits / 8
+        points = self.memory
+        for (low, cheap), (high, dear) in zip(points, points[1:], strict=False):
+            if size <= high:
+                return cheap + (dear - cheap) * (size - low) / (high - low)
+        (low, cheap), (high, dear) = points[-2:]
+        return dear + (dear - cheap) * (size - high) / (high - low)
+
+
+def profiles() -> list[str]:
+    """The names of the shipped profiles."""
+    return sorted(path.stem for path in _HERE.glob("*.yml"))
+
+
+def profile(name: str | Path) -> Profile:
+    """A shipped profile by name, or a user's own by the path of its file.
+
+    Raises:
+        UserError: there is none, or the file is no profile; the message names the key.
+    """
+    text = str(name)
+    if text in profiles():
+        return _read(_HERE / f"{text}.yml")
+    path = Path(text)
+    if path.suffix in (".yml", ".yaml") or "/" in text:
+        if not path.is_file():
+            raise UserError(f"there is no profile file {text}")
+        return _read(path)
+    raise UserError(f"unknown energy profile {text!r}{nearest(text, profiles())}; or give the path of a .yml file")
+
+
+@lru_cache(maxsize=64)
+def _shipped(path: Path) -> Profile:
+    return _parse(path)
+
+
+def _read(path: Path) -> Profile:
+    return _shipped(path) if path.parent == _HERE else _parse(path)
+
+
+def _parse(path: Path) -> Profile:
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"profile {path}: the file is larger than {MAX_BYTES} bytes")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"profile {path}: {' '.join(str(error).split())}") from None
+    return from_mapping(content, str(path))
+
+
+def from_mapping(content: Any, where: str = "profile") -> Profile:
+    """A profile from a parsed file.
+
+    Raises:
+        UserError: an unknown key, a missing one, or a value of the wrong kind.
+    """
+    import jsonschema
+
+    if isinstance(content, Mapping):
+        for key in content:
+            if key not in SCHEMA["properties"]:
+                raise UserError(f"{where}: unknown key {key!r}{nearest(str(key), SCHEMA['properties'])}")
+    try:
+        jsonschema.Draft202012Validator(SCHEMA).validate(content)
+    except jsonschema.ValidationError as error:
+        at = ".".join(map(str, error.absolute_path))
+        raise UserError(f"{where}: {at + ': ' if at else ''}{error.message}") from None
+    memory = tuple((float(size), float(energy)) for size, energy in content.get("memory", ()))
+    if any(a >= b for (a, _), (b, _) in zip(memory, memory[1:], strict=False)):
+        raise UserError(f"{where}: memory: the sizes must grow from point to point")
+    return Profile(**{**content, "memory": memory})

@@ -1,0 +1,214 @@
+"""One trial: a genotype built, trained and measured under one budget. It always ends as a typed result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurons.errors import UserError
+from neurons.settings import Value, nearest
+from snn_nas.genotype import Genotype
+from snn_nas.search.result import Result
+
+if TYPE_CHECKING:
+    from snn_nas.data import Dataset
+    from snn_nas.network import Network
+    from snn_nas.training import Epoch, Training
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+CHANCE_FACTOR = 1.2
+"""A network below this multiple of chance after an epoch is dead: among 15,625 spiking cells it finds every dead one."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """The budget of a trial and what is measured.
+
+    Attributes:
+        data: a data set's name.
+        root: where its files lie; by default `SNN_NAS_DATA`.
+        train: number of training images, balanced over the classes; by default all but the held-out ones.
+        validation: number or share of the training data held out for the search; by default the data set's own.
+        split_seed: decides which; the same for every trial of a search.
+        profile: the energy profile.
+        energy_images: on how many validation images activity is counted.
+        device: `auto`, `cpu` or `cuda`.
+        backend: of the populations.
+        training: how long and how.
+    """
+
+    data: str = "digits"
+    root: str | None = None
+    train: int | None = None
+    validation: int | float | None = None
+    split_seed: int = 0
+    profile: str = "45nm_fp32"
+    energy_images: int = 100
+    device: str = "auto"
+    backend: str = "auto"
+    training: Mapping[str, Value] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> EvaluationSettings:
+        """From flat settings, the training's among them, as in a trial's command.
+
+        Raises:
+            UserError: an unknown setting, or one out of range.
+        """
+        own = {f.name for f in fields(cls)} - {"training"}
+        settings = cls(
+            **{key: value for key, value in given.items() if key in own},
+            training={key: value for key, value in given.items() if key not in own},
+        )
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Find every slip before anything is trained, and without reading data.
+
+        Raises:
+            UserError: an unknown setting, data set, profile, device or backend, or a value out of range.
+        """
+        from neurons.registry import BACKENDS
+        from snn_nas.data import describe
+        from snn_nas.energy import profile
+        from snn_nas.training_settings import SETTINGS, check
+
+        own = [f.name for f in fields(self) if f.name != "training"]
+        for key in self.training:
+            if key not in SETTINGS:
+                raise UserError(f"there is no setting {key!r}{nearest(key, [*own, *SETTINGS])}")
+        check(self.training)
+        describe(self.data)
+        profile(self.profile)
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UserError(f"device is auto, cpu or cuda, not {self.device!r}")
+        if self.backend not in BACKENDS:
+            raise UserError(f"unknown backend {self.backend!r}{nearest(self.backend, BACKENDS)}")
+        for name in ("train", "energy_images"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise UserError(f"{name} is a whole number of images, at least 1, not {value!r}")
+
+    def load(self, purpose: str = "search") -> Dataset:
+        """The data: for a search without its test split."""
+        from snn_nas import data
+
+        root = None if self.root is None else Path(self.root)
+        return data.load(
+            self.data, root=root, train=self.train, validation=self.validation, seed=self.split_seed, purpose=purpose  # type: ignore[arg-type]
+        )
+
+
+class Dead(Exception):  # noqa: N818  a way for a trial to end, no fault of ours
+    """The network carries no information to its readout."""
+
+
+def evaluate(
+    genotype: Genotype,
+    settings: EvaluationSettings,
+    seed: int,
+    on_epoch: OnEpoch | None = None,
+    data: Dataset | None = None,
+) -> Result:
+    """Train under the budget and measure on validation data; the test split is out of reach.
+
+    Same genotype, settings and seed give the same metrics, bit for bit on a CPU. A network that falls silent, saturates
+    or stays at chance is `dead`; one whose loss is no number has `diverged`; both end after the first such epoch.
+
+    Raises:
+        UserError: the settings or the genotype are wrong.
+    """
+    from snn_nas.training import Diverged
+
+    data = data or settings.load()
+    try:
+        network, history = fit(genotype, settings, data, seed, on_epoch=on_epoch)
+        metrics = {"accuracy": history[-1].accuracy, **measure(network, data, settings)}
+    except Diverged as error:
+        return Result(str(genotype), genotype.digest, "diverged", {}, str(error), seed)
+    except Dead as error:
+        return Result(str(genotype), genotype.digest, "dead", {}, str(error), seed)
+    return Result(str(genotype), genotype.digest, "ok", metrics, "", seed, len(history))
+
+
+def fit(
+    genotype: Genotype,
+    settings: EvaluationSettings,
+    data: Dataset,
+    seed: int,
+    *,
+    on_epoch: OnEpoch | None = None,
+) -> tuple[Network, list[Epoch]]:
+    """Build and train.
+
+    Raises:
+        Dead, Diverged: the trial is over.
+        UserError: the settings or the genotype are wrong.
+    """
+    import torch
+
+    from snn_nas import network as networks
+    from snn_nas.training import Training, train
+
+    device = _device(settings.device)
+    torch.manual_seed(seed)
+    network = networks.build(genotype, data.shape, data.classes, normalise=data.normalise, backend=settings.backend)
+
+    def after(epoch: Epoch) -> None:
+        if on_epoch is not None:
+            on_epoch(epoch.number, {"accuracy": epoch.accuracy, "loss": epoch.loss})
+        if epoch.accuracy <= CHANCE_FACTOR / data.classes:
+            raise Dead(f"accuracy {epoch.accuracy:.3f} after epoch {epoch.number} is chance: {_silence(network, data)}")
+
+    training = Training(**settings.training)  # type: ignore[arg-type]
+    return network, train(network, data, training, seed=seed, on_epoch=after, device=device)
+
+
+def measure(network: Network, data: Dataset, settings: EvaluationSettings) -> dict[str, float]:
+    """Everything but accuracy, on the first validation images."""
+    from snn_nas.energy import measure as energy
+
+    return energy(network, head(data, settings.energy_images), settings.profile)
+
+
+def head(data: Dataset, images: int) -> Any:
+    """The first validation images: stratified splits are not sorted by class."""
+    split = data.validation
+    return replace(split, images=split.images[:images], labels=split.labels[:images])
+
+
+def _silence(network: Network, data: Dataset) -> str:
+    """Name the layer that carries nothing."""
+    import torch
+
+    rates: dict[str, float] = {}
+    hooks = [
+        layer.register_forward_hook(lambda _m, _i, out, name=name: rates.__setitem__(name, float(out.mean())))
+        for name, layer in network.layers.items()
+        if layer.population is not None
+    ]
+    network.eval()
+    with torch.no_grad():
+        network(next(head(data, 100).batches(100))[0].to(next(network.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+    for name, rate in rates.items():
+        if rate < 1e-5:
+            return f"{name} is silent"
+        if rate > 1 - 1e-3:
+            return f"{name} is saturated"
+    return "every layer fires, but the readout tells no classes apart"
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: torch finds no CUDA device here; use device=cpu or device=auto")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

@@ -1,0 +1,1 @@
+"""Trained networks for other tools: weights with their genotype, NIR, activity records."""

@@ -1,0 +1,113 @@
+"""Counts and the connection map for tools outside: JSON with a schema, and CSV.
+
+The JSON holds the activity as it is (`snn_nas.energy.activity`) and each layer's geometry and fan-out map, from which
+every synaptic operation can be counted again. The CSV has one row for each node and time step.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from snn_nas.energy.activity import Activity
+from snn_nas.energy.connections import fan_out
+from snn_nas.graph import Graph
+from snn_nas.search.files import write_json
+
+_STEPS = ("events", "synops", "macs", "adds", "biases", "spikes")
+_NUMBERS = {"type": "array", "items": {"type": "number", "minimum": 0}}
+_WHOLE = {"type": "integer", "minimum": 0}
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "What a spiking network did on the average input, and how it is wired",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["schema", "T", "samples", "conventions", "nodes", "layers"],
+    "properties": {
+        "schema": {"const": "snn-nas/activity/1"},
+        "T": {"type": "integer", "minimum": 1, "description": "time steps"},
+        "samples": {"type": "integer", "minimum": 1, "description": "inputs over which the counts are means"},
+        "conventions": {
+            "type": "object",
+            "properties": {"static": {"enum": ["once", "every_step"]}, "graded": {"enum": ["events", "units", "dense"]}},
+        },
+        "nodes": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name", "op", "signal", "connections", "neurons", *_STEPS],
+                "properties": {
+                    "name": {"type": "string"},
+                    "op": {"enum": ["layer", "avgpool", "maxpool", "add"]},
+                    "signal": {"enum": ["spike", "graded", "analog"]},
+                    "connections": _WHOLE,
+                    "neurons": _WHOLE,
+                    **{what: _NUMBERS for what in _STEPS},
+                },
+            },
+        },
+        "layers": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "inputs", "input_shape", "shape", "synapse", "rule", "fan_out"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "inputs": {"type": "array", "items": {"type": "string"}},
+                    "input_shape": {"type": "array", "items": _WHOLE},
+                    "shape": {"type": "array", "items": _WHOLE},
+                    "synapse": {"type": "object"},
+                    "rule": {"type": "string"},
+                    "fan_out": {"description": "synapses of one input neuron at each position, [H][W]; one number if linear"},
+                },
+            },
+        },
+    },
+}
+"""JSON schema of `to_json`."""
+
+
+def to_json(activity: Activity, graph: Graph) -> dict[str, Any]:
+    """The activity and the connection map, as plain JSON that fits `SCHEMA`."""
+    layers = []
+    for node in graph.layers:
+        assert node.synapse is not None
+        shape, synapse = graph[node.inputs[0]].shape, node.synapse
+        fields = ("kind", "c_in", "c_out", "kernel", "stride", "padding", "dilation", "groups")
+        layers.append(
+            {
+                "name": node.name,
+                "inputs": list(node.inputs),
+                "input_shape": list(shape),
+                "shape": list(node.shape),
+                "synapse": {name: getattr(synapse, name) for name in fields},
+                "rule": node.pair.name,
+                "fan_out": fan_out(synapse, shape).tolist(),
+            }
+        )
+    return {**activity.to_json(), "layers": layers}
+
+
+def to_csv(activity: Activity) -> str:
+    """One row for each node and time step, per inference, with a header."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("node", "op", "input", "step", *_STEPS))
+    for node in activity.nodes:
+        for step in range(activity.T):
+            rows.writerow((node.name, node.op, node.signal, step, *(repr(getattr(node, what)[step]) for what in _STEPS)))
+    return text.getvalue()
+
+
+def save(activity: Activity, graph: Graph, path: str | Path) -> None:
+    """Write `to_json`, or `to_csv` where the path ends in `.csv`; all or nothing."""
+    path = Path(path)
+    if path.suffix == ".csv":
+        part = path.with_name(path.name + ".part")
+        part.write_text(to_csv(activity), encoding="utf-8")
+        part.replace(path)
+    else:
+        write_json(path, to_json(activity, graph))

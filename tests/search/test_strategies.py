@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+from strategy import StrategyContract
+from toy import ToySpace, score
+
+from neurons.errors import UserError
+from snn_nas.search import STRATEGIES, Result, create, objectives
+
+
+class TestRandom(StrategyContract):
+    name = "random"
+    learns = False
+
+    def test_uniform(self) -> None:
+        """The first genotype of 3,600 searches falls on each of 9 about 400 times: chi-square, 8 degrees, p > 1e-4."""
+        counts: dict[str, int] = {}
+        for seed in range(3600):
+            text = str(self.make(n=3, seed=seed).ask())
+            counts[text] = counts.get(text, 0) + 1
+        assert sum((count - 400) ** 2 / 400 for count in counts.values()) < 31.8
+
+
+class TestEvolution(StrategyContract):
+    name = "evolution"
+    settings: ClassVar[dict[str, object]] = {"population": 12, "sample": 6}
+
+
+class TestEvolutionWithCrossover(StrategyContract):
+    name = "evolution"
+    settings: ClassVar[dict[str, object]] = {"population": 12, "sample": 6, "crossover": 0.5}
+
+
+def test_every_strategy_has_a_contract_and_a_paper() -> None:
+    tested = {case.name for case in StrategyContract.__subclasses__()}
+    assert tested == set(STRATEGIES)
+    assert all(strategy.paper for strategy in STRATEGIES.values())
+
+
+def test_evolution_lets_the_oldest_die() -> None:
+    strategy = create("evolution", ToySpace(), objectives(["accuracy"]), 0, population=2, sample=2)
+    best, *others = (ToySpace().make(3, 5), ToySpace().make(0, 0), ToySpace().make(0, 1))
+    strategy.asked = {genotype.digest: genotype for genotype in (best, *others)}
+    for genotype in (best, *others):
+        strategy.tell(score(genotype))
+    assert [member["genotype"] for member in strategy.state_dict()["population"]] == [str(other) for other in others]
+
+
+def test_evolution_admits_only_what_was_measured() -> None:
+    strategy = create("evolution", ToySpace(), objectives(["accuracy", "energy_uJ"]), 0, population=4)
+    for status, metrics in (("dead", {"accuracy": 0.9, "energy_uJ": 1.0}), ("ok", {"accuracy": 0.9})):
+        genotype = strategy.ask()
+        strategy.tell(Result(str(genotype), genotype.digest, status, metrics))  # type: ignore[arg-type]
+    assert strategy.state_dict()["population"] == []
+
+
+def test_unknown_names_get_one_line() -> None:
+    with pytest.raises(UserError, match="no strategy 'evolutoin'; did you mean 'evolution'"):
+        create("evolutoin", ToySpace(), objectives(["accuracy"]))
+    with pytest.raises(UserError, match="no objective 'acuracy'; did you mean 'accuracy'"):
+        objectives(["acuracy"])
+    with pytest.raises(UserError, match="different objectives"):
+        objectives(["accuracy", "accuracy"])
+    with pytest.raises(UserError, match="population is at least 2"):
+        create("evolution", ToySpace(), objectives(["accuracy"]), 0, population=1)
