@@ -27,22 +27,21 @@ import yaml
 from snn_nas.nni.experiment import Experiment
 
 REPOSITORY = Path(__file__).parents[1]
-TOYS = REPOSITORY / "tests" / "contracts"
 
 
 def measure(folder: Path, trials: int, concurrency: int) -> dict[str, float]:
     """One experiment."""
     choices = {"_type": "choice", "_value": list(range(8))}
     config = {
-        "trialCommand": "python -m snn_nas.nni.trial --evaluator toy:quick",
-        "trialCodeDirectory": str(TOYS),
+        "trialCommand": "python -m snn_nas.nni.trial --evaluator tests.contracts.toy:quick",
+        "trialCodeDirectory": str(REPOSITORY),
         "trialConcurrency": concurrency,
         "maxTrialNumber": trials,
         "searchSpace": {"a": choices, "b": choices},
         "tuner": {
-            "codeDirectory": str(TOYS),
+            "codeDirectory": str(REPOSITORY),
             "className": "snn_nas.nni.tuner.StrategyTuner",
-            "classArgs": {"space": {"factory": "toy:space"}, "strategy": "random"},
+            "classArgs": {"space": {"factory": "tests.contracts.toy:space"}, "strategy": "random"},
         },
         "trainingService": {"platform": "local"},
     }

@@ -3,8 +3,8 @@
     dL/dW_ji = sum_t L_j[t] psi_j[t] eps_ji[t],     eps_ji[t] = decay eps_ji[t-1] + gain x_i[t]
 
 x is the synapse's input, decay and gain the membrane's, psi the surrogate at the neuron's distance to threshold and
-L[t] = B e[t] the error that is known at step t, sent straight to the neuron by a fixed random B. Nothing in it waits for
-a later step. An adaptive threshold a[t+1] = rho a[t] + s[t] adds the slow component of Bellec's equation 24:
+L[t] = B e[t] the error that is known at step t, sent straight to the neuron by a fixed random B. Nothing in it waits
+for a later step. An adaptive threshold a[t+1] = rho a[t] + s[t] adds the slow component of Bellec's equation 24:
 
     e_ji[t] = psi_j[t] (eps_i[t] - beta eps_a_ji[t]),   eps_a_ji[t+1] = rho eps_a_ji[t] + e_ji[t]
 
@@ -71,7 +71,7 @@ def slopes(neurons: Population, record: Record) -> Tensor:
 
 
 def signal_at_membrane(neurons: Population, psi: Tensor, signal: Tensor) -> Tensor:
-    """What multiplies eps at each step: psi L, and with an adaptive threshold the future that this spike raises it for."""
+    """What multiplies eps at each step: psi L, less what the spike costs later by raising an adaptive threshold."""
     if neurons.name != "alif":
         return psi * signal
     rho, beta = neurons.dynamics.rho, neurons.dynamics.beta
@@ -96,4 +96,5 @@ def norm_gain(norm: nn.Module) -> Tensor | None:
     if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
         return None
     assert norm.running_var is not None
-    return (norm.running_var + norm.eps).rsqrt() if norm.weight is None else norm.weight * (norm.running_var + norm.eps).rsqrt()
+    gain = (norm.running_var + norm.eps).rsqrt()
+    return gain if norm.weight is None else gain * norm.weight

@@ -108,6 +108,7 @@ class Layer(nn.Module):
                 current = current.unflatten(0, x.shape[:2])
             for shortcut in shortcuts:
                 current = current + (shortcut if carries else shortcut.detach())
+            output: Tensor
             if self.population is not None:
                 output = self.population(current, self.T if static else None)
             else:

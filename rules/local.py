@@ -25,8 +25,9 @@ class LocalLoss(Rule):
     def attach(self, layer: Layer, classes: int) -> None:
         """Make the head."""
         channels, *sides = layer.shape
-        self.grid = tuple(min(int(self.settings["pool"]), side) for side in sides)
-        self.head = nn.Linear(channels * math.prod(self.grid), classes)
+        side = int(self.settings["pool"])
+        self.grid = (min(side, sides[0]), min(side, sides[1])) if sides else None
+        self.head = nn.Linear(channels * math.prod(self.grid or ()), classes)
 
     def update(self, layer: Layer, signals: Signals) -> list[Root]:
         """The local loss; its gradient trains the layer and its head."""
@@ -36,6 +37,6 @@ class LocalLoss(Rule):
     def features(self, spikes: Tensor) -> Tensor:
         """`[T, B, ...]` to `[B, features]`."""
         rate = spikes.mean(0)
-        if self.grid:
+        if self.grid is not None:
             rate = F.adaptive_avg_pool2d(rate, self.grid)
         return rate.flatten(1)

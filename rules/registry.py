@@ -65,7 +65,7 @@ class Dataflow:
     trace_macs: float = 0.0  # per pre- and post-synaptic neuron
     broadcast: bool = False  # n_classes x n_neurons MACs, once per sample
     head: bool = False  # a local readout, forward and backward
-    stores_T: bool = False
+    stores_T: bool = False  # noqa: N815
     once_per_sample: bool = False
 
 
@@ -97,6 +97,11 @@ class Declaration:
 
 
 _RULES: dict[str, Declaration] = {}
+
+_COMPETITION = {
+    "conscience": Setting(0.02, 0.0, 10.0, help="how fast frequent winners are handicapped"),
+    "decorrelate": Setting(0.1, 0.0, 1e3, help="ridge of the inverse input covariance; 0 leaves inputs as they are"),
+}
 
 SHORT: dict[str, tuple[str, str]] = {
     "bp": ("gradient", "exact"),
@@ -151,7 +156,7 @@ class Pair:
 
     @property
     def optimiser(self) -> Optimiser:
-        """How the weights step: as the update declares, and with Kolen-Pollack's decay, without which it cannot align."""
+        """How the weights step: as the update declares; with the decay that Kolen-Pollack's transport needs."""
         declared = self.declaration.optimiser
         if self.transport != "kp":
             return declared
@@ -258,9 +263,8 @@ register(
         settings={
             "tau": Setting(2.0, 1.0, 1e3, help="time constant of both traces, in time steps"),
             "a_minus": Setting(0.2, 0.0, 10.0, help="depression of a late input, relative to potentiation"),
-            "form": Setting("additive", choices=("additive", "multiplicative"), help="whether weights bound themselves"),
-            "conscience": Setting(0.02, 0.0, 10.0, help="how fast frequent winners are handicapped"),
-            "decorrelate": Setting(0.1, 0.0, 1e3, help="ridge of the inverse input covariance; 0 takes inputs as they are"),
+            "form": Setting("additive", choices=("additive", "multiplicative"), help="whether weights bound it"),
+            **_COMPETITION,
         },
         colour="#b15928",
     )
@@ -279,8 +283,7 @@ register(
         dataflow=Dataflow(update_macs_dense=1.0, trace_macs=1.0, once_per_sample=True),
         settings={
             "temperature": Setting(0.5, 1e-3, 1e3, help="of the softmax; towards 0 the winner takes all"),
-            "conscience": Setting(0.02, 0.0, 10.0, help="how fast frequent winners are handicapped"),
-            "decorrelate": Setting(0.1, 0.0, 1e3, help="ridge of the inverse input covariance; 0 takes inputs as they are"),
+            **_COMPETITION,
         },
         colour="#f781bf",
     )

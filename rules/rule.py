@@ -47,7 +47,7 @@ class Signals:
         return cls(torch.zeros(batch, dtype=torch.long, device=like.device), error, error.unsqueeze(0))
 
     def errors(self) -> Tensor:
-        """`[T, B, classes]`: what is known of the error at each step, from the currents up to it; sums to a mean loss's."""
+        """`[T, B, classes]`: the error as known at each step, from the currents up to it, and 1 / T of it."""
         steps = torch.arange(1, len(self.currents) + 1, device=self.currents.device).view(-1, 1, 1)
         so_far = (self.currents.cumsum(0) / steps).softmax(2)
         return (so_far - _target(self.labels, self.currents.shape[2])) / (len(self.labels) * len(self.currents))

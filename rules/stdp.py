@@ -96,16 +96,17 @@ class STDP(Competitive):
         return []
 
     def change(self, synapse: Synapse, record: Record, gate: Tensor) -> Tensor:
-        """The sum over spike pairs, in the weight's shape; post-synaptic spikes count as much as `gate` `[B, C, ...]`."""
+        """The sum over pairs, in the weight's shape; post-synaptic spikes count where `gate` `[B, C, ...]` is 1."""
         tau, minus = float(self.settings["tau"]), float(self.settings["a_minus"])
         if self.settings["form"] == "additive":
-            return pair_sum(synapse, record, gate, tau, 1.0, minus)
+            return pair_sum(synapse, record, gate, tau=tau, plus=1.0, minus=minus)
         weight = synapse.weight
-        potentiation = pair_sum(synapse, record, gate, tau, 1.0, 0.0)
-        return (1 - weight) * potentiation + (1 + weight) * pair_sum(synapse, record, gate, tau, 0.0, minus)
+        potentiation = pair_sum(synapse, record, gate, tau=tau, plus=1.0, minus=0.0)
+        depression = pair_sum(synapse, record, gate, tau=tau, plus=0.0, minus=minus)
+        return (1 - weight) * potentiation + (1 + weight) * depression
 
 
-def pair_sum(synapse: Synapse, record: Record, gate: Tensor, tau: float, plus: float, minus: float) -> Tensor:
+def pair_sum(synapse: Synapse, record: Record, gate: Tensor, *, tau: float, plus: float, minus: float) -> Tensor:
     """The additive rule's sum over all spike pairs, centred: one convolution weight gradient."""
     if record.static:
         decay = 1.0 - 1.0 / tau
@@ -119,7 +120,7 @@ def pair_sum(synapse: Synapse, record: Record, gate: Tensor, tau: float, plus: f
 
 
 def window(T: int, tau: float, plus: float, minus: float) -> Tensor:
-    """`[T, T]`: what a pair of a post-synaptic spike at the row's and a pre-synaptic one at the column's step weighs."""
+    """`[T, T]`: what a post-synaptic spike at the row's and a pre-synaptic one at the column's step weigh together."""
     step = torch.arange(T)
     gap = step.unsqueeze(1) - step
     decay = (1.0 - 1.0 / tau) ** gap.abs()
@@ -153,4 +154,5 @@ def inverse(spread: Tensor, ridge: float) -> Tensor:
     """The inverse of a covariance, regularised by a share of the mean variance, with a mean gain of 1."""
     eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
     found = torch.linalg.inv(spread + ridge * spread.diagonal().mean() * eye)
-    return found / found.diagonal().mean()
+    scaled: Tensor = found / found.diagonal().mean()
+    return scaled

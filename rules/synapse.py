@@ -14,13 +14,22 @@ Synapse = nn.Conv2d | nn.Linear
 
 
 def run(synapse: Synapse, x: Tensor, weight: Tensor | None = None) -> Tensor:
-    """The current `[N, C', H', W']` of an input `[N, C, H, W]` (Linear: `[N, C']` of `[N, C]`), by `weight` if given."""
+    """The current `[N, C', H', W']` of an input `[N, C, H, W]` (Linear: `[N, C']` of `[N, C]`).
+
+    With `weight`, that one is used instead of the synapse's own, and the bias is left out.
+    """
+    bias = synapse.bias if weight is None else None
     weight = synapse.weight if weight is None else weight
     if isinstance(synapse, nn.Linear):
-        return nn.functional.linear(x, weight, synapse.bias)
-    return nn.functional.conv2d(
-        x, weight, synapse.bias, synapse.stride, synapse.padding, synapse.dilation, synapse.groups
-    )
+        return nn.functional.linear(x, weight, bias)
+    return nn.functional.conv2d(x, weight, bias, synapse.stride, synapse.padding, synapse.dilation, synapse.groups)
+
+
+def carry(synapse: Synapse, error: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
+    """The transposed product: an error at the current, `[N, C', ...]`, down to that of x, `[N, C, ...]`."""
+    if isinstance(synapse, nn.Linear):
+        return error @ matrix
+    return _convolution_backward(synapse, error, x, matrix, 0)
 
 
 def correlate(synapse: Synapse, pre: Tensor, post: Tensor) -> Tensor:
@@ -33,10 +42,15 @@ def correlate(synapse: Synapse, pre: Tensor, post: Tensor) -> Tensor:
     """
     if isinstance(synapse, nn.Linear):
         return post.T @ pre
+    return _convolution_backward(synapse, post, pre, synapse.weight, 1)
+
+
+def _convolution_backward(conv: nn.Conv2d, grad: Tensor, x: Tensor, weight: Tensor, which: int) -> Tensor:
+    """The gradient of a convolution for its input (`which` 0) or its weight (1)."""
     found: Tensor = torch.ops.aten.convolution_backward(
-        post, pre, synapse.weight, None, synapse.stride, synapse.padding, synapse.dilation, False, [0, 0],
-        synapse.groups, [False, True, False],
-    )[1]  # fmt: skip
+        grad, x, weight, None, conv.stride, conv.padding, conv.dilation, False, [0, 0], conv.groups,
+        [which == 0, which == 1, False],
+    )[which]  # fmt: skip
     return found
 
 

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rules.synapse import Synapse, correlate, fans, run
+from rules.synapse import Synapse, carry, correlate, fans, per_channel, run
+
 
 class Transport(nn.Module):
     """`exact`, and for a layer that hands nothing down, `none`: the synapse itself."""
@@ -45,9 +46,8 @@ class _Feedback(Transport):
     def forward(self, synapse: Synapse, x: Tensor) -> Tensor:
         if not x.requires_grad:
             return run(synapse, x)
-        geometry = None if isinstance(synapse, nn.Linear) else _geometry(synapse)
-        current: Tensor = _Carry.apply(x, synapse.weight, self.feedback(synapse.weight.detach()), geometry)
-        return current if synapse.bias is None else current + synapse.bias.view(-1, *[1] * (current.dim() - 2))
+        current: Tensor = _Carry.apply(x, synapse.weight, self.feedback(synapse.weight.detach()), synapse)  # type: ignore[no-untyped-call]
+        return current if synapse.bias is None else current + per_channel(synapse.bias, current, 1)
 
 
 class FeedbackAlignment(_Feedback):
@@ -56,9 +56,11 @@ class FeedbackAlignment(_Feedback):
     matrix: Tensor
 
     def attach(self, synapse: Synapse) -> None:
+        """See `Transport.attach`."""
         self.register_buffer("matrix", _draw_like(synapse.weight))
 
     def feedback(self, weight: Tensor) -> Tensor:
+        """See `Transport.feedback`."""
         return self.matrix
 
 
@@ -68,10 +70,12 @@ class UniformSign(_Feedback):
     scale: float = 1.0
 
     def attach(self, synapse: Synapse) -> None:
+        """See `Transport.attach`."""
         fan_in, fan_out = fans(synapse)
         self.scale = math.sqrt(2.0 / (fan_in + fan_out))
 
     def feedback(self, weight: Tensor) -> Tensor:
+        """See `Transport.feedback`."""
         return torch.sign(weight) * self.scale
 
 
@@ -81,9 +85,11 @@ class FixedSign(_Feedback):
     magnitude: Tensor
 
     def attach(self, synapse: Synapse) -> None:
+        """See `Transport.attach`."""
         self.register_buffer("magnitude", _draw_like(synapse.weight).abs_())
 
     def feedback(self, weight: Tensor) -> Tensor:
+        """See `Transport.feedback`."""
         return torch.sign(weight) * self.magnitude
 
 
@@ -93,11 +99,13 @@ class BatchSign(FixedSign):
     spread: Tensor
 
     def attach(self, synapse: Synapse) -> None:
+        """See `Transport.attach`."""
         super().attach(synapse)
         self.register_buffer("spread", synapse.weight.detach().std(unbiased=False))
 
     @torch.no_grad()
     def after_step(self, weight: Tensor, decay: float) -> None:
+        """See `Transport.after_step`."""
         self.magnitude.normal_().mul_(self.spread).abs_()
 
 
@@ -108,14 +116,17 @@ class KolenPollack(_Feedback):
     before: Tensor
 
     def attach(self, synapse: Synapse) -> None:
+        """See `Transport.attach`."""
         self.register_buffer("matrix", _draw_like(synapse.weight))
         self.register_buffer("before", synapse.weight.detach().clone())
 
     def feedback(self, weight: Tensor) -> Tensor:
+        """See `Transport.feedback`."""
         return self.matrix
 
     @torch.no_grad()
     def after_step(self, weight: Tensor, decay: float) -> None:
+        """See `Transport.after_step`."""
         # w' = (1 - decay) w + dw, so dw = w' - (1 - decay) w, and B' = (1 - decay) B + dw.
         self.matrix.sub_(self.before).mul_(1.0 - decay).add_(weight)
         self.before.copy_(weight)
@@ -142,38 +153,22 @@ def _draw_like(weight: Tensor) -> Tensor:
     return torch.randn_like(weight) * weight.detach().std(unbiased=False)
 
 
-def _geometry(conv: nn.Conv2d) -> tuple[Any, ...]:
-    return conv.stride, conv.padding, conv.dilation, conv.groups
-
-
 class _Carry(torch.autograd.Function):
     """y = W x forward; dL/dx by the feedback matrix, dL/dW as ever."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, feedback: Tensor, geometry: tuple[Any, ...] | None) -> Tensor:
-        ctx.save_for_backward(x, weight, feedback)
-        ctx.geometry = geometry
-        if geometry is None:
-            return nn.functional.linear(x, weight)
-        return nn.functional.conv2d(x, weight, None, *geometry)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, feedback: Tensor, synapse: Synapse) -> Tensor:
+        ctx.save_for_backward(x, feedback)
+        ctx.synapse = synapse
+        return run(synapse, x, weight)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
-        x, weight, feedback = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, feedback = ctx.saved_tensors
         down, up = ctx.needs_input_grad[:2]
-        if ctx.geometry is None:
-            return grad @ feedback if down else None, grad.flatten(0, -2).T @ x.flatten(0, -2) if up else None, None, None
-        stride, padding, dilation, groups = ctx.geometry
-
-        def grads(matrix: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
-            found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-                grad, x, matrix, None, stride, padding, dilation, False, [0, 0], groups, mask
-            )
-            return found
-
         return (
-            grads(feedback, [True, False, False])[0] if down else None,
-            grads(weight, [False, True, False])[1] if up else None,
+            carry(ctx.synapse, grad, x, feedback) if down else None,
+            correlate(ctx.synapse, x, grad) if up else None,
             None,
             None,
         )

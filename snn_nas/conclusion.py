@@ -6,29 +6,29 @@ A model's folder holds `genotype.txt`, `weights.safetensors`, `network.nir` (whe
 
 from __future__ import annotations
 
-import platform
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurons.errors import UserError
+from snn_nas.conditions import conditions
 from snn_nas.controls import bp_twin
-from snn_nas.evaluation import EvaluationSettings, fit, head, measure
+from snn_nas.evaluation import EvaluationSettings, fit
 from snn_nas.genotype import Genotype
-from snn_nas.search.files import write_json, write_text
+from snn_nas.search.files import write_json
 from snn_nas.search.result import Result
 
 if TYPE_CHECKING:
     from snn_nas.data import Dataset
-    from snn_nas.energy import Activity
+    from snn_nas.energy.activity import Activity
+    from snn_nas.energy.profile import Profile
+    from snn_nas.energy.result import Energy
     from snn_nas.network import Network
     from snn_nas.training import Epoch
 
-RECORD = "winner.json"
+RECORD, GENOTYPE, WEIGHTS, NIR = "winner.json", "genotype.txt", "weights.safetensors", "network.nir"
 OnEpoch = Callable[[str, int, float], None]
 """Called with the network's name (`winner` or `twin`), the epoch and its validation accuracy."""
 
@@ -73,8 +73,11 @@ def conclude(
     Raises:
         UserError: the genotype or the settings are wrong, or the network died in training.
     """
-    from snn_nas.energy import compare, inference_energy, profile
-    from snn_nas.export import save, write_activity, write_nir
+    from snn_nas.energy.inference import inference_energy
+    from snn_nas.energy.profile import profile
+    from snn_nas.export import activity as activity_file
+    from snn_nas.export import weights
+    from snn_nas.export.nir_export import save_nir
 
     data = settings.load("train")
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,13 +89,13 @@ def conclude(
     model = models["winner"]
     chosen = profile(settings.profile)
     energy = inference_energy(model.activity, model.network.graph, chosen)
-    weights = folder / "weights.safetensors"
-    save(model.network, weights, data)
-    write_text(folder / "genotype.txt", f"{genotype}\n")
-    write_activity(model.activity, model.network.graph, folder)
+    weights.save(model.network, folder / WEIGHTS, dataset=data.name, class_names=data.class_names)
+    (folder / GENOTYPE).write_text(f"{genotype}\n", encoding="utf-8")
+    for name in ("activity.json", "activity.csv"):
+        activity_file.save(model.activity, model.network.graph, folder / name)
     nir_reason = ""
     try:
-        write_nir(model.network, folder / "network.nir")
+        save_nir(model.network, folder / NIR)
     except UserError as error:
         nir_reason = str(error)
     record = {
@@ -105,15 +108,15 @@ def conclude(
         "profile": chosen.name,
         "metrics": model.metrics,
         "twin": models["twin"].metrics if twin else None,
-        "rate_twin": compare(model.activity, model.network.graph, chosen),
+        "rate_twin": _rate_twin(model, chosen),
         "shares": dict(model.network.credit.shares),
         "layers": _layers(model, energy),
         "history": [asdict(epoch) for epoch in model.history],
-        "conditions": _conditions(settings, data, seed),
+        "conditions": _conditions(settings, data, seed, str(next(model.network.parameters()).device)),
         "files": {
-            "weights": weights.name,
-            "nir": None if nir_reason else "network.nir",
-            "genotype": "genotype.txt",
+            "weights": WEIGHTS,
+            "nir": None if nir_reason else NIR,
+            "genotype": GENOTYPE,
             "nir_reason": nir_reason,
         },
     }
@@ -124,7 +127,8 @@ def conclude(
 def _train(
     name: str, genotype: Genotype, settings: EvaluationSettings, data: Dataset, seed: int, on_epoch: OnEpoch | None
 ) -> Model:
-    from snn_nas.energy import count
+    from snn_nas.energy.counter import count
+    from snn_nas.energy.objectives import metrics as costs
     from snn_nas.evaluation import Dead
     from snn_nas.training import Diverged
 
@@ -136,9 +140,11 @@ def _train(
         network, history = fit(genotype, settings, data, seed, on_epoch=after)
     except (Dead, Diverged) as error:
         raise UserError(f"the {name} did not survive its training: {error}") from error
-    metrics = {"validation_accuracy": history[-1].accuracy, **measure(network, data, settings)}
-    shown = head(data, settings.energy_images)
-    return Model(network, history, metrics, count(network, (images for images, _ in shown.batches(100))))
+    device = next(network.parameters()).device
+    shown = data.validation.batches(100, device=device)
+    activity = count(network, (images for images, _ in islice(shown, -(-settings.energy_images // 100))))
+    metrics = {"validation_accuracy": history[-1].accuracy, **costs(network, activity, settings.profile)}
+    return Model(network, history, metrics, activity)
 
 
 def _open_test_split(models: dict[str, Model], data: Dataset) -> None:
@@ -150,7 +156,23 @@ def _open_test_split(models: dict[str, Model], data: Dataset) -> None:
         model.metrics["test_accuracy"] = accuracy(model.network, split, device=device)
 
 
-def _layers(model: Model, energy: Any) -> list[dict[str, Any]]:
+def _rate_twin(model: Model, on: Profile) -> dict[str, Any] | None:
+    """The quantised rate network of as many bits; None on a chip's profile, where no such network runs."""
+    from snn_nas.energy.twin import compare
+
+    if on.e_mac is None or on.e_ac is None:
+        return None
+    found = compare(model.activity, model.network.graph, on)
+    return {
+        "bits": found.bits,
+        "energy_uJ": found.twin_uJ,
+        "wins": found.winner,
+        "turning_rate": found.turning_rate,
+        "verdict": found.verdict,
+    }
+
+
+def _layers(model: Model, energy: Energy) -> list[dict[str, Any]]:
     """One row a layer: its rule, how its weights count, what it fires and costs."""
     rows = []
     credit = model.network.credit
@@ -164,18 +186,15 @@ def _layers(model: Model, energy: Any) -> list[dict[str, Any]]:
                 "share": credit.share[node.name],
                 "weights": node.synapse.weights,
                 "rate": None if node.readout else seen.rate,
-                "spikes": seen.spikes,
-                "synops": seen.synops,
-                "energy_pJ": energy.layers[node.name],
+                "spikes": sum(seen.spikes),
+                "synops": sum(seen.synops),
+                "energy_pJ": sum(energy.pJ[node.name].values()),
             }
         )
     return rows
 
 
-def _conditions(settings: EvaluationSettings, data: Dataset, seed: int) -> dict[str, Any]:
-    import torch
-
-    cuda = torch.cuda.is_available() and settings.device != "cpu"
+def _conditions(settings: EvaluationSettings, data: Dataset, seed: int, device: str) -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(replace(settings, training={})).items() if key not in ("training", "root")},
         **settings.training,
@@ -183,21 +202,5 @@ def _conditions(settings: EvaluationSettings, data: Dataset, seed: int) -> dict[
         "train": len(data.train),
         "validation": len(data.validation),
         "test_opened": [asdict(opening) for opening in data.test.openings],
-        "device": torch.cuda.get_device_name() if cuda else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-        "versions": {name: version(name) for name in ("snn-nas", "torch", "spikingjelly", "nni")}
-        | {"python": platform.python_version()},
-        "commit": _commit(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **conditions(device),
     }
-
-
-def _commit() -> str | None:
-    """The commit that this code is at, where it lies in a repository."""
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=here, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

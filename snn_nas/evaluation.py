@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class EvaluationSettings:
         """
         from neurons.registry import BACKENDS
         from snn_nas.data import describe
-        from snn_nas.energy import profile
+        from snn_nas.energy.profile import profile
         from snn_nas.training_settings import SETTINGS, check
 
         own = [f.name for f in fields(self) if f.name != "training"]
@@ -169,16 +169,11 @@ def fit(
 
 
 def measure(network: Network, data: Dataset, settings: EvaluationSettings) -> dict[str, float]:
-    """Everything but accuracy, on the first validation images."""
-    from snn_nas.energy import measure as energy
+    """Everything but accuracy, counted on the first validation images: stratified splits are not sorted by class."""
+    from snn_nas.energy.objectives import measure as costs
 
-    return energy(network, head(data, settings.energy_images), settings.profile)
-
-
-def head(data: Dataset, images: int) -> Any:
-    """The first validation images: stratified splits are not sorted by class."""
-    split = data.validation
-    return replace(split, images=split.images[:images], labels=split.labels[:images])
+    device = next(network.parameters()).device
+    return costs(network, data.validation, settings.profile, samples=settings.energy_images, device=device)
 
 
 def _silence(network: Network, data: Dataset) -> str:
@@ -193,7 +188,7 @@ def _silence(network: Network, data: Dataset) -> str:
     ]
     network.eval()
     with torch.no_grad():
-        network(next(head(data, 100).batches(100))[0].to(next(network.parameters()).device))
+        network(next(data.validation.batches(100, device=next(network.parameters()).device))[0])
     for hook in hooks:
         hook.remove()
     for name, rate in rates.items():

@@ -146,7 +146,8 @@ def train_layer(
     def inputs() -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in split.batches(training.batch_size, order, None, device):
             with torch.no_grad():
-                yield network(images, until=name), labels
+                x = network(images, until=name)
+            yield x, labels  # not from inside, or whoever reads this would lose gradients too
 
     layer.rule.prepare(layer, (x for x, _ in inputs()))
     batches = -(-len(split) // training.batch_size)

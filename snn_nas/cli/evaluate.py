@@ -17,11 +17,11 @@ import click
 def evaluate(model: Path, data: str | None, root: Path | None, split: str, form: str) -> None:
     """Measure the accuracy of MODEL, a .safetensors file that `train` or `search` wrote."""
     from snn_nas import data as data_sets
-    from snn_nas.export import load, read_header
+    from snn_nas.export.weights import load, read_header
     from snn_nas.training import accuracy
 
     header = read_header(model)
-    name = data or header.data
+    name = data or header["dataset"]
     network = load(model)
     chosen = data_sets.load(name, root=root, purpose="train" if split == "test" else "search")
     images = chosen.test.open("snn-nas evaluate") if split == "test" else chosen.validation
@@ -31,7 +31,7 @@ def evaluate(model: Path, data: str | None, root: Path | None, split: str, form:
         "split": split,
         "images": len(images),
         "accuracy": accuracy(network, images),
-        "genotype": header.genotype,
+        "genotype": header["genotype"],
     }
     if form == "json":
         click.echo(json.dumps(record))

@@ -16,9 +16,10 @@ def export(model: Path, nir: Path | None) -> None:
     What a format cannot say exactly is an error that names the node: an exported network gives the same spikes.
     """
     from neurons.errors import UserError
-    from snn_nas.export import load, write_nir
+    from snn_nas.export.nir_export import save_nir
+    from snn_nas.export.weights import load
 
     if nir is None:
         raise UserError("say what to write: --nir FILE")
-    write_nir(load(model), nir)
+    save_nir(load(model), nir)
     click.echo(f"written to {nir}")

@@ -8,11 +8,13 @@ With D connections of a layer (multiply-accumulates of one dense pass), T steps,
     traces     trace_macs (N_pre + N) T
     broadcast  classes N                     the output error through a fixed matrix, once a sample
     head       3 classes F                   a local readout of F averaged rates: forward, its gradient, its error
+    neurons    4 N T multiplications, 2 N T additions       the error through the neurons' surrogate and leak
     write      W                             the step that changes each weight
 
 T is 1 for what is done `once_per_sample`, and for the update of a layer whose input is the same at every step, since
-the errors of all steps can be added up first. So bp costs the forward pass and 2 D T, which is the count of
-SpikingJelly's NeuroMC estimator; that one also prices sparse weight gradients on its own fixed accelerator.
+the errors of all steps can be added up first. So bp costs the forward pass, 2 D T and the neurons, which are the counts
+of SpikingJelly's NeuroMC estimator, whose energies are those of its one 16-bit accelerator. Batch norm's own backward
+pass is left out: a chip that learns has it folded.
 
 Where the profile models memory, each of these multiply-accumulates reads one weight, an update's also reads and writes
 the weight's accumulator, and `stores_T` writes and reads the potentials of all T steps. On a chip an update costs
@@ -40,6 +42,8 @@ class Work:
     traces: float = 0.0
     broadcast: float = 0.0
     head: float = 0.0
+    neuron_mults: float = 0.0
+    neuron_adds: float = 0.0
     writes: float = 0.0
     stored: float = 0.0  # words kept for a backward pass
 
@@ -57,7 +61,7 @@ def work(graph: Graph, node: Node, done: NodeActivity) -> Work:
     if not declaration.learns:
         # It may still carry an error to the layers below.
         carries = float(done.connections * graph.T) if node.transport != "none" else 0.0
-        return Work(error=carries)
+        return Work(error=carries, **(_neurons(graph, node) if carries else {}))
     source = graph[node.inputs[0]]
     steps = 1 if flow.once_per_sample else graph.T
     update_steps = 1 if source.name in graph.static else steps
@@ -69,6 +73,7 @@ def work(graph: Graph, node: Node, done: NodeActivity) -> Work:
         traces=flow.trace_macs * (size(source.shape) + neurons) * steps,
         broadcast=float(graph.classes * neurons) if flow.broadcast else 0.0,
         head=3.0 * graph.classes * _head_features(node) if flow.head else 0.0,
+        **(_neurons(graph, node) if declaration.surrogate or node.transport != "none" else {}),
         writes=float(synapse.weights),
         stored=float(neurons * graph.T) if flow.stores_T else 0.0,
     )
@@ -95,7 +100,8 @@ def learning_energy(activity: Activity, graph: Graph, profile: Profile) -> Energ
             learns = learns or updates > 0
             operations = (done.error + done.broadcast + done.head) * prices.mac + updates * (profile.e_learning_update or 0.0)
         else:
-            operations = done.macs * prices.mac + done.update_adds * prices.ac
+            operations = done.macs * prices.mac + (done.update_adds + done.neuron_adds) * prices.ac
+            operations += done.neuron_mults * prices.mult
         causes["operations"] += operations
         if profile.memory:
             assert node.synapse is not None
@@ -106,6 +112,11 @@ def learning_energy(activity: Activity, graph: Graph, profile: Profile) -> Energ
     if learns and profile.e_learning_update is None:
         missing.append("learning updates")
     return Energy(profile.name, profile.kind, "learning", pJ, tuple(missing))
+
+
+def _neurons(graph: Graph, node: Node) -> dict[str, float]:
+    steps = 0 if node.neuron is None else size(node.shape) * graph.T
+    return {"neuron_mults": 4.0 * steps, "neuron_adds": 2.0 * steps}
 
 
 def _head_features(node: Node) -> int:

@@ -19,6 +19,7 @@ from types import TracebackType
 from neurons.errors import UserError
 from snn_nas.nni import server
 from snn_nas.nni.config import override, read_config, write_config
+from snn_nas.nni.database import finals
 from snn_nas.nni.study import read_journal
 from snn_nas.search.journal import Journal
 from snn_nas.search.result import Result
@@ -117,8 +118,11 @@ class Experiment:
         return self.folder / "checkpoint" / "pareto.json"
 
     def results(self) -> list[Result]:
-        """Every result so far, in the order in which they came."""
-        return read_journal(Journal(self.folder / "checkpoint" / "journal.jsonl"))
+        """Every result so far, in the order in which they came; of NNI's own tuners, those that NNI stored."""
+        journal = Journal(self.folder / "checkpoint" / "journal.jsonl")
+        if journal.path.exists():
+            return read_journal(journal)
+        return [final.result for final in finals(self.folder) if final.result is not None]
 
     def watch(self, interval: float = 0.5, patience: float = 10.0) -> Iterator[Snapshot]:
         """Yield where the search stands until it is over.

@@ -115,8 +115,12 @@ def create(config: Path, *, host: str = LOOPBACK, port: int | None = None, env: 
     """
     env = environment(host) if env is None else env
     port = port or free_port()
-    text = nnictl("create", "--config", str(config), "--port", str(port), env=env)
-    return _server(text, port, host, env)
+    try:
+        text = nnictl("create", "--config", str(config), "--port", str(port), env=env)
+        return _server(text, port, host, env)
+    except BaseException:  # Ctrl-C included: nnictl would leave its manager behind
+        _end_manager(port)
+        raise
 
 
 def resume(experiment: str, *, host: str = LOOPBACK, port: int | None = None) -> Server:
@@ -154,6 +158,13 @@ def _server(text: str, port: int, host: str, env: dict[str, str]) -> Server:
         return Server(found[1], port, host, psutil.Process(int(pid)))
     except psutil.NoSuchProcess as error:
         raise UserError(f"experiment {found[1]} ended at once; see its log folder") from error
+
+
+def _end_manager(port: int) -> None:
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if any(word.endswith("nni_node/main.js") for word in words) and f"--port {port} " in " ".join(words):
+            Server("", port, "", process).stop(patience=5.0)
 
 
 def _signal(process: psutil.Process, action: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurons.errors import UserError
-from neurons.settings import nearest
+from neurons.settings import Setting, nearest
 from snn_nas.genotype import Genotype
 from snn_nas.nni.messages import EncodedSpace
 from snn_nas.search import Journal, Ordered, Result, SpaceExhausted, create, objectives, pareto, trial_seed
@@ -42,16 +42,20 @@ class Study:
             if key not in DEFAULTS:
                 raise UserError(f"the tuner has no setting {key!r}{nearest(key, DEFAULTS)}")
         settings = {**DEFAULTS, **given}
-        self.seed = int(settings["seed"])
+        self.seed = int(Setting(0, low=0).check(settings["seed"], "the tuner's seed"))
+        lag = settings["lag"]
+        self.lag_given = lag is not None
+        lag = int(Setting(1, low=1).check(lag, "the tuner's lag")) if self.lag_given else 1
         self.space = build_space(settings["space"])
-        self.front = objectives(settings["front"])
+        self.front = objectives(_names(settings["front"]))
         chosen = settings["strategy"]
         chosen = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
         if "name" not in chosen:
             raise UserError("the tuner's strategy has no name")
-        strategy = create(chosen.pop("name"), self.space, objectives(settings["objectives"]), self.seed, **chosen)
-        self.ordered = Ordered(strategy, int(settings["lag"] or 1))
-        self.lag_given = settings["lag"] is not None
+        strategy = create(
+            chosen.pop("name"), self.space, objectives(_names(settings["objectives"])), self.seed, **chosen
+        )
+        self.ordered = Ordered(strategy, lag)
         self.exhausted = False
         self.results: list[Result] = []
         self.state_file, self.front_file = folder / "search.json", folder / "pareto.json"
@@ -126,6 +130,10 @@ class Study:
             self.ordered.tell(result)
             self._took(result)
         self._save()
+
+
+def _names(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
 
 
 def read_journal(journal: Journal) -> list[Result]:

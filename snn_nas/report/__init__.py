@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snn_nas.report.load import Run, Winner, load
+from snn_nas.report.run import Run, Winner, load
 
 __all__ = ["Run", "Winner", "load", "write"]
 

@@ -13,7 +13,7 @@ import jinja2
 
 from snn_nas.report import words
 from snn_nas.report.figures import PICTURES, Picture
-from snn_nas.report.load import Run, Winner
+from snn_nas.report.run import Run, Winner
 from snn_nas.report.style import DARK, LIGHT, SHARE_COLOURS, Theme, drawing, on, resolution, rule_colour
 from snn_nas.report.table import rule_shares
 

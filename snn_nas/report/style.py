@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from neurons.errors import UserError
@@ -39,11 +41,11 @@ class Theme:
     line: str
     faint: str
     accent: str
-    scale: str  # matplotlib's name of the colour scale
+    scale: tuple[float, float]  # the part of viridis that can be told from the paper
 
 
-LIGHT = Theme("light", "#ffffff", "#1f2328", "#59636e", "#d1d9e0", "#f0f3f6", "#0072b2", "viridis")
-DARK = Theme("dark", "#151b23", "#e6edf3", "#9198a1", "#3d444d", "#212830", "#56b4e9", "viridis")
+LIGHT = Theme("light", "#ffffff", "#1f2328", "#59636e", "#d1d9e0", "#f0f3f6", "#0072b2", (0.0, 0.94))
+DARK = Theme("dark", "#151b23", "#e6edf3", "#9198a1", "#3d444d", "#212830", "#56b4e9", (0.3, 1.0))
 
 
 @contextmanager
@@ -87,6 +89,11 @@ def drawing(theme: Theme) -> Iterator[None]:
 def canvas(width: float, height: float) -> Any:
     """An empty figure of this many inches."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def scale(theme: Theme) -> Any:
+    """A colour scale that reads without colour vision, and on this theme's paper."""
+    return ListedColormap(mpl.colormaps["viridis"](np.linspace(*theme.scale, 256)))
 
 
 def resolution(figure: Any) -> float:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from neurons.errors import UserError
 from rules.registry import pair
-from snn_nas.report.load import Winner
+from snn_nas.report.run import Winner
 from snn_nas.report.words import NONE, count, is_energy, label, metric, percent, rules_of
 from snn_nas.search.objective import Objective
 from snn_nas.search.pareto import pareto

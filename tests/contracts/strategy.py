@@ -7,10 +7,10 @@ import random
 from typing import ClassVar
 
 import pytest
-from toy import ToySpace, score
 
 from neurons.errors import UserError
 from snn_nas.search import Result, SpaceExhausted, Strategy, create, objectives
+from tests.contracts.toy import ToySpace, score
 
 
 class StrategyContract:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "tests" / "contracts"))
+from tests.nni.rig import REPOSITORY
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from nni_rig import write
-from toy import ToySpace, score
 
 from neurons.errors import UserError
 from snn_nas.nni import server
+from snn_nas.nni.database import finals
 from snn_nas.nni.experiment import Experiment
 from snn_nas.search import Ordered, create, objectives
+from tests.contracts.toy import ToySpace, score
+from tests.nni.rig import TOY, write
 
 pytestmark = pytest.mark.nni
 
@@ -49,13 +50,13 @@ def test_search_ends_and_leaves_nothing(runs: Path) -> None:
 
 
 def test_resume_after_kill_equals_an_undisturbed_search(runs: Path) -> None:
-    command = "python -m snn_nas.nni.trial --evaluator toy:quick sleep=0.4"
-    config = write(runs, "killed", trials=12, command=command, seed=8)
+    command = "python -m snn_nas.nni.trial --evaluator tests.contracts.toy:quick sleep=0.3"
+    config = write(runs, "killed", trials=10, command=command, seed=8)
     experiment = Experiment(config, folder=runs / "runs")
     experiment.start()
     try:
         for snapshot in experiment.watch():
-            if snapshot.done >= 4:
+            if snapshot.done >= 3:
                 break
         experiment.running.process.kill()
         killed = time.monotonic()
@@ -70,16 +71,16 @@ def test_resume_after_kill_equals_an_undisturbed_search(runs: Path) -> None:
     finally:
         experiment.stop()
     assert results[: len(before)] == before
-    assert len(results) == 12 == len({result.digest for result in results})
+    assert len(results) == 10 == len({result.digest for result in results})
     order = json.loads((experiment.folder / "checkpoint" / "search.json").read_text())["search"]["order"]
-    assert order[:12] == expected_order(12, 8)
-    assert sorted(job["sequenceId"] for job in jobs) == list(range(12))
+    assert order[:10] == expected_order(10, 8)
+    assert sorted(job["sequenceId"] for job in jobs) == list(range(10))
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"space": "toy:fragile_space"}, "RuntimeError: no more samples"),
+        ({"space": "fragile_space"}, "RuntimeError: no more samples"),
         ({"objectives": ["acuracy"]}, "there is no objective 'acuracy'; did you mean 'accuracy'?"),
     ],
     ids=["raises", "misspelt"],
@@ -95,7 +96,7 @@ def test_failing_tuner_ends_the_search_with_its_reason(runs: Path, change: dict[
 
 
 def test_small_space_is_used_up_and_kept_in_view(runs: Path) -> None:
-    config = write(runs, "small", trials=10, space="toy:small_space")
+    config = write(runs, "small", trials=10, space="small_space")
     with Experiment(config, folder=runs / "runs", keep=True) as experiment:
         assert list(experiment.watch())[-1].status == "TUNER_NO_MORE_TRIAL"
         assert len(experiment.results()) == 4
@@ -106,3 +107,13 @@ def test_small_space_is_used_up_and_kept_in_view(runs: Path) -> None:
     finally:
         experiment.stop()
     assert not left_over(runs)
+
+
+def test_a_tuner_of_nnis_own(runs: Path) -> None:
+    command = f"python -m snn_nas.nni.trial --evaluator {TOY}quick --space '{{factory: \"{TOY}space\"}}'"
+    config = write(runs, "tpe", trials=5, command=command, tuner="TPE")
+    with Experiment(config, folder=runs / "runs") as experiment:
+        assert list(experiment.watch())[-1].done == 5
+    for final in finals(experiment.folder):
+        assert final.result is not None
+        assert final.result.genotype == f"toy(a={final.parameters['a']},b={final.parameters['b']}) {{ x }}"

@@ -19,12 +19,12 @@ from typing import Any
 
 import psutil
 import pytest
-from nni_page import Table, chromium
-from nni_rig import bare_environment, write
 
 from snn_nas.nni import server
 from snn_nas.nni.study import read_journal
 from snn_nas.search import Journal
+from tests.nni.page import Table, chromium
+from tests.nni.rig import bare_environment, write
 
 pytestmark = pytest.mark.nni
 
@@ -37,7 +37,7 @@ def pair(runs: Path) -> Iterator[dict[str, server.Server]]:
     running = {}
     try:
         for name, env in (("mended", server.environment()), ("bare", bare_environment())):
-            config = write(runs, name, trials=TRIALS, command="python toy_trial.py", seed=3)
+            config = write(runs, name, trials=TRIALS, command="python -m tests.contracts.toy_trial", seed=3)
             running[name] = server.create(config, env=env)
         end = time.monotonic() + LIMIT
         while any(one.get("check-status")["status"] != "DONE" for one in running.values()):

@@ -17,8 +17,6 @@ from typing import Any
 import nni_node
 import psutil
 import pytest
-from nni_rig import REPOSITORY
-from toy import ToySpace, score
 
 from neurons.errors import UserError
 from snn_nas.nni.channel import HttpChannel, NniChannel, connect
@@ -28,8 +26,14 @@ from snn_nas.nni.server import MANAGER
 from snn_nas.nni.study import Study, build_space, load_function
 from snn_nas.nni.trial import main, read_settings, run
 from snn_nas.search import Result, trial_seed
+from tests.contracts.toy import ToySpace, score
+from tests.nni.rig import REPOSITORY
 
-ARGS = {"space": {"factory": "toy:space"}, "strategy": {"name": "evolution", "population": 4}, "seed": 2}
+ARGS = {
+    "space": {"factory": "tests.contracts.toy:space"},
+    "strategy": {"name": "evolution", "population": 4},
+    "seed": 2,
+}
 G = ToySpace().make(3, 5)
 
 
@@ -86,7 +90,7 @@ class TestTrial:
 
     def test_reports_epochs_and_result(self) -> None:
         channel = FakeChannel(self.given)
-        result = run(channel, {}, "", "toy:quick")
+        result = run(channel, {}, "", "tests.contracts.toy:quick")
         assert result == score(G, self.given["trial_seed"])  # type: ignore[arg-type]
         assert channel.epochs == [{"default": 0.5, "accuracy": 0.5}, {"default": 1.0, "accuracy": 1.0}]
         assert [result_of(final) for final in channel.finals] == [result]
@@ -94,11 +98,11 @@ class TestTrial:
     @pytest.mark.parametrize(
         ("change", "evaluator", "status", "reason"),
         [
-            ({}, "test_parts:crash", "failed", "RuntimeError: boom"),
-            ({}, "test_parts:not_a_number", "diverged", "the loss is NaN"),
-            ({}, "test_parts:missing", "failed", "test_parts:missing: module"),
-            ({"genotype": "toy(a=3"}, "toy:quick", "failed", "genotype, at character 8"),
-            ({"genotype": ""}, "toy:quick", "failed", "needs --space"),
+            ({}, "tests.nni.test_parts:crash", "failed", "RuntimeError: boom"),
+            ({}, "tests.nni.test_parts:not_a_number", "diverged", "the loss is NaN"),
+            ({}, "tests.nni.test_parts:missing", "failed", "tests.nni.test_parts:missing: module"),
+            ({"genotype": "toy(a=3"}, "tests.contracts.toy:quick", "failed", "genotype, at character 8"),
+            ({"genotype": ""}, "tests.contracts.toy:quick", "failed", "needs --space"),
         ],
     )
     def test_whatever_happens_ends_typed(self, change: Any, evaluator: str, status: str, reason: str) -> None:
@@ -112,7 +116,9 @@ class TestTrial:
 
     def test_parameters_of_a_foreign_tuner(self) -> None:
         channel = FakeChannel({"a": 3, "b": 5})
-        assert run(channel, {}, "{factory: 'toy:space'}", "toy:quick").digest == G.digest
+        assert (
+            run(channel, {}, "{factory: 'tests.contracts.toy:space'}", "tests.contracts.toy:quick").digest == G.digest
+        )
 
     def test_settings(self) -> None:
         assert read_settings(["data=digits", "epochs=3", "lr=0.1", "amp=true"]) == {
@@ -201,7 +207,7 @@ class TestStudy:
             ({"sede": 1}, "no setting 'sede'; did you mean 'seed'"),
             ({"space": None}, "needs a space"),
             ({"space": {"name": "chain"}}, "has no data"),
-            ({"space": {"factory": "toy:nowhere"}}, "toy:nowhere"),
+            ({"space": {"factory": "tests.contracts.toy:nowhere"}}, "tests.contracts.toy:nowhere"),
             ({"space": {"name": "chian", "data": "digits"}}, "did you mean 'chain'"),
             ({"space": {"name": "chain", "data": "digist"}}, "did you mean 'digits'"),
             ({"strategy": {"population": 3}}, "has no name"),
@@ -227,7 +233,7 @@ class TestStudy:
         assert space.search_space()
 
     def test_functions_by_name(self) -> None:
-        assert load_function("toy:score") is score
+        assert load_function("tests.contracts.toy:score") is score
         for path in ("toy", "toy:", "nowhere:score"):
             with pytest.raises(UserError):
                 load_function(path)
@@ -291,8 +297,15 @@ class TestManager:
 
 
 def test_a_trial_dies_with_its_parent() -> None:
-    child = "from snn_nas.nni.lifeline import die_with_parent as d; d(); print('up', flush=True); import time; time.sleep(60)"
-    parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid, flush=True); p.wait()"
+    child = (
+        "import time; from snn_nas.nni.lifeline import die_with_parent\n"
+        "die_with_parent(); print('up', flush=True); time.sleep(60)"
+    )
+    parent = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "print(child.pid, flush=True); child.wait()"
+    )
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None

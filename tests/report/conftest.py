@@ -25,8 +25,8 @@ MIXED = (
     "conv(c=64,k=3)@gradient/lif; conv(c=64,k=3,skip=1)@frsf/lif; readout(grid=4)@delta~usf }"
 )
 TRANSPORTED = (
-    "chain(T=4) { conv(c=16,k=5)@dfa/lif(tau=3.0); conv(c=32,k=3,down=avg)@gradient/lif; conv(c=32,k=3,skip=1)@usf/lif; "
-    "readout(grid=4)@delta~usf }"
+    "chain(T=4) { conv(c=16,k=5)@dfa/lif(tau=3.0); conv(c=32,k=3,down=avg)@gradient/lif; "
+    "conv(c=32,k=3,skip=1)@usf/lif; readout(grid=4)@delta~usf }"
 )
 MADE_UP = {
     "dead": "no spike reaches the output in layer3",

@@ -6,9 +6,9 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy import ToySpace, score
 
 from snn_nas.search import Ordered, Result, SpaceExhausted, create, objectives, trial_seed
+from tests.contracts.toy import ToySpace, score
 
 
 def make(lag: int, seed: int = 0, n: int = 8) -> Ordered:

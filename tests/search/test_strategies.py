@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
-from strategy import StrategyContract
-from toy import ToySpace, score
 
 from neurons.errors import UserError
 from snn_nas.search import STRATEGIES, Result, create, objectives
+from tests.contracts.strategy import StrategyContract
+from tests.contracts.toy import ToySpace, score
 
 
 class TestRandom(StrategyContract):

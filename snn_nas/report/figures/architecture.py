@@ -1,4 +1,4 @@
-"""The winner's graph: spikes run left to right above, errors right to left beneath, every layer in its rule's colour."""
+"""The winner's graph: spikes run left to right, errors right to left beneath, every layer in its rule's colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.path import Path
 from rules.registry import TRANSPORT_COLOURS
 from snn_nas.graph import Node
 from snn_nas.report.figures.layout import LOSS, Box, Layout, above, below, broadcasts, place
-from snn_nas.report.load import Run
+from snn_nas.report.run import Run
 from snn_nas.report.style import Theme, mix, on, stroke
 
 MARGIN = 0.95  # on the left, for the names of the two rows

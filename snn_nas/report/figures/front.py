@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.colors import Normalize
 
 from snn_nas.report.figures.scales import accuracy_axis, energy_axis
-from snn_nas.report.load import Run
-from snn_nas.report.style import Theme, canvas
+from snn_nas.report.run import Run
+from snn_nas.report.style import Theme, canvas, scale
 from snn_nas.report.words import label
 from snn_nas.search.objective import OBJECTIVES
 from snn_nas.search.pareto import pareto
@@ -41,7 +41,7 @@ def draw(run: Run, theme: Theme) -> Any:
 
     best = {r.digest for r in run.front}
     steps = pareto(shown, [OBJECTIVES["accuracy"], OBJECTIVES["energy_uJ"]])
-    _staircase(axes, [(r.metrics["energy_uJ"], r.metrics["accuracy"]) for r in steps], theme)
+    border = _staircase(axes, [(r.metrics["energy_uJ"], r.metrics["accuracy"]) for r in steps], theme)
     for ringed in (False, True):
         group = [i for i, r in enumerate(shown) if (r.digest in best) == ringed]
         if not group:
@@ -50,7 +50,7 @@ def draw(run: Run, theme: Theme) -> Any:
         dots = axes.scatter(
             *zip(*(points[i] for i in group), strict=True),
             c=locality,
-            cmap=theme.scale,
+            cmap=scale(theme),
             norm=Normalize(0, 1),
             s=64 if ringed else 38,
             edgecolors=theme.ink if ringed else theme.paper,
@@ -78,7 +78,7 @@ def draw(run: Run, theme: Theme) -> Any:
                 "shrinkB": 8,
             },
         )
-    _mark(axes, marks, everything + _between(trial, marks.get("winner")), theme)
+    _mark(axes, marks, [*everything, *border, *_between(trial, marks.get("winner"))], theme)
     _legend(axes, run, theme)
     return figure
 
@@ -96,13 +96,14 @@ def _between(start: Point | None, end: Point | None) -> list[Point]:
     return [(end[0] * (start[0] / end[0]) ** (n / 8), end[1] + (start[1] - end[1]) * n / 8) for n in range(1, 8)]
 
 
-def _staircase(axes: Any, front: Sequence[Point], theme: Theme) -> None:
-    """The border of what was found to be possible: at this energy, no better than this."""
+def _staircase(axes: Any, front: Sequence[Point], theme: Theme) -> list[Point]:
+    """The border of what was found: at this energy, no better than this. Returns points along its last step."""
     path = sorted(front)
     xs = [path[0][0], *(x for x, _ in path), axes.get_xlim()[1]]
     ys = [axes.get_ylim()[0], *(y for _, y in path), path[-1][1]]
     axes.step(xs, ys, where="post", color=theme.accent, lw=1.6, zorder=2)
     axes.fill_between(xs, ys, axes.get_ylim()[0], step="post", color=theme.accent, alpha=0.07, lw=0, zorder=1)
+    return _between((path[-1][0], ys[-1]), (xs[-1], ys[-1]))
 
 
 def _mark(axes: Any, marks: Mapping[str, Point], everything: Sequence[Point], theme: Theme) -> None:
@@ -135,7 +136,7 @@ def _mark(axes: Any, marks: Mapping[str, Point], everything: Sequence[Point], th
 
 
 def _best_place(at: Point, width: float, taken: Sequence[Point], room: tuple[float, float, float, float]) -> Point:
-    """Where, from `at`, the middle of a label of this width goes: inside the room, on as few points as can be. In inches."""
+    """Where, from `at`, the middle of a label of this width goes: on as few points as can be. In inches."""
     side = width / 2 + 0.16
 
     def cost(offset: Point) -> float:

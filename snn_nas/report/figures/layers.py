@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from snn_nas.report.figures.scales import tick
-from snn_nas.report.load import Run
+from snn_nas.report.run import Run
 from snn_nas.report.style import Theme, canvas, rule_colour
 from snn_nas.report.words import count, energy, percent
 
@@ -37,8 +37,8 @@ def draw(run: Run, theme: Theme) -> Any:
         (
             right,
             f"energy per inference, {run.profile}",
-            [layer.energy_pJ * 1e-6 for layer in layers],
-            [energy(layer.energy_pJ * 1e-6) for layer in layers],
+            [layer.microjoules for layer in layers],
+            [energy(layer.microjoules) for layer in layers],
         ),
     ):
         bars = axes.barh(rows, values, color=colours, edgecolor=theme.paper, linewidth=0.8, height=0.68)

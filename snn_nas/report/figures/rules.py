@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.patches import Patch
 
 from rules.registry import names
-from snn_nas.report.load import Run
+from snn_nas.report.run import Run
 from snn_nas.report.style import Theme, canvas, on
 from snn_nas.report.words import rules_of
 from snn_nas.search.result import Result

@@ -15,7 +15,7 @@ _TICKS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 
 
 
 def _height(accuracy: Any) -> Any:
-    return -np.log10(1 - np.clip(np.asarray(accuracy, float), -0.5, 1) + _FLOOR)
+    return -np.log10(1 - np.clip(np.asarray(accuracy, float), -0.5, 1 + 0.75 * _FLOOR) + _FLOOR)
 
 
 def _accuracy(height: Any) -> Any:
@@ -25,7 +25,7 @@ def _accuracy(height: Any) -> Any:
 def accuracy_axis(axes: Any, values: Sequence[float]) -> None:
     """A vertical axis of accuracy on which halving the error is always one step; evenly spaced ticks are kept."""
     low, high = _height(min(values)), _height(max(values))
-    margin = max(0.07 * (high - low), 0.04)
+    margin = 0.07 * (high - low) or 0.15
     low, high = max(low - margin, _height(0.0)), high + margin
     axes.set_yscale("function", functions=(_height, _accuracy))
     axes.set_ylim(_accuracy(low), min(_accuracy(high), 1 + _FLOOR / 2))

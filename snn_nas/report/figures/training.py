@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from snn_nas.report.figures.scales import accuracy_axis
-from snn_nas.report.load import Run
+from snn_nas.report.run import Run
 from snn_nas.report.style import Theme, canvas
 
 

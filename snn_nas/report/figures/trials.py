@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from snn_nas.report.figures.scales import accuracy_axis
-from snn_nas.report.load import Run
+from snn_nas.report.run import Run
 from snn_nas.report.style import Theme, canvas
 
 _MARKS = {"dead": "o", "diverged": "^", "failed": "x"}
@@ -45,21 +45,22 @@ def draw(run: Run, theme: Theme) -> Any:
         strip.grid(visible=False)
         strip.spines["left"].set_visible(False)
         strip.tick_params(axis="y", length=0)
-        for status in _MARKS:
+        for status, marker in _MARKS.items():
             at = [n for n, r in enumerate(run.results, 1) if r.status == status]
             if at:
                 strip.plot(
                     at,
                     [0] * len(at),
                     ls="",
-                    marker=_MARKS[status],
+                    marker=marker,
                     ms=6,
                     mew=1.6,
                     mfc="none",
                     mec=_COLOURS[status],
                     label=status,
                 )
-    strip.set_xlim(1 - 0.02 * last, last * 1.02)
+    margin = max(0.5, 0.015 * last)
+    strip.set_xlim(1 - margin, last + margin)
     strip.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
     strip.set_xlabel("trial")
     handles, labels = axes.get_legend_handles_labels()

@@ -9,27 +9,37 @@ import yaml
 from snn_nas.nni import server
 
 REPOSITORY = Path(__file__).parents[2]
-CONTRACTS = REPOSITORY / "tests" / "contracts"
 CHOICES = {"_type": "choice", "_value": list(range(8))}
 
 
-def write(folder: Path, name: str, *, trials: int, command: str = "", space: str = "toy:space", **args: object) -> Path:
-    """An NNI configuration over the toy space."""
+TOY = "tests.contracts.toy:"
+
+
+def write(
+    folder: Path, name: str, *, trials: int, command: str = "", space: str = "space", tuner: str = "", **args: object
+) -> Path:
+    """An NNI configuration over the toy space; `tuner` is the name of one of NNI's own."""
     config = {
         "experimentName": name,
         "experimentWorkingDirectory": str(folder / "runs"),
-        "trialCommand": command or "python -m snn_nas.nni.trial --evaluator toy:quick",
-        "trialCodeDirectory": str(CONTRACTS),
+        "trialCommand": command or f"python -m snn_nas.nni.trial --evaluator {TOY}quick",
+        "trialCodeDirectory": str(REPOSITORY),
         "trialConcurrency": 2,
         "maxTrialNumber": trials,
         "searchSpace": {"a": CHOICES, "b": CHOICES},
         "tuner": {
-            "codeDirectory": str(CONTRACTS),
+            "codeDirectory": str(REPOSITORY),
             "className": "snn_nas.nni.tuner.StrategyTuner",
-            "classArgs": {"space": {"factory": space}, "strategy": {"name": "evolution", "population": 6}, **args},
+            "classArgs": {
+                "space": {"factory": TOY + space},
+                "strategy": {"name": "evolution", "population": 6},
+                **args,
+            },
         },
         "trainingService": {"platform": "local"},
     }
+    if tuner:
+        config["tuner"] = {"name": tuner}
     path = folder / f"{name}.yml"
     path.write_text(yaml.safe_dump(config))
     (folder / "runs").mkdir(exist_ok=True)

@@ -40,7 +40,7 @@ class Layer:
     rate: float | None
     spikes: float | None
     synops: float
-    energy_pJ: float
+    microjoules: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class RateTwin:
     """The quantised rate network of as many bits as the spiking one's steps carry."""
 
     bits: int
-    energy_uJ: float
+    microjoules: float
     wins: str
     turning_rate: float | None
 
@@ -258,7 +258,7 @@ def _layer(layer: Fields) -> Layer:
         layer.maybe_number("rate"),
         layer.maybe_number("spikes"),
         layer.number("synops"),
-        layer.number("energy_pJ"),
+        layer.number("energy_pJ") * 1e-6,
     )
 
 

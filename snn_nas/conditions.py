@@ -1,0 +1,47 @@
+"""Under which conditions a number was measured: device, versions, commit, time. Part of every record."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "spikingjelly", "snntorch", "nni", "numpy")
+
+
+def conditions(device: str = "cpu") -> dict[str, Any]:
+    """The conditions of this process."""
+    import torch
+
+    if device == "cpu":
+        name = f"{_processor()}, {torch.get_num_threads()} threads"
+    else:
+        name = torch.cuda.get_device_name(device)
+    return {
+        "device": name,
+        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        "commit": commit(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def commit() -> str | None:
+    """The commit that this code is at, where it lies in a repository; `-dirty` where it was changed since."""
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,109 @@
+"""dfa, drtp and eprop against their formulas, and against the gradient through time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, one_hot
+
+from rules.registry import pair
+from rules.rule import Signals
+from tests.contracts.bench import BATCH, CLASSES, SYNAPSES, Bench, labels, spikes
+from tests.rules.brute import correlation
+
+TAU = 2.0
+
+
+def signals(T: int) -> Signals:
+    currents = torch.randn(T, BATCH, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    return Signals.of(currents, labels())
+
+
+def formula(bench: Bench, x: Tensor, at_spikes: Tensor) -> Tensor:
+    """dW of a soft-reset LIF layer with that error at its spikes, `[T, B, ...]`, all by hand."""
+    with torch.no_grad():
+        current = torch.stack([bench.layer.synapse(step) for step in x])
+        v, slopes = torch.zeros_like(current[0]), []
+        for each in current:
+            h = v + (each - v) / TAU
+            slopes.append(1 / (1 + (torch.pi * (h - 1)).square()))
+            v = h - (h >= 1).double()
+        later, products = torch.zeros_like(v), 0
+        for t in reversed(range(len(x))):
+            later = slopes[t] * at_spikes[t] + (1 - 1 / TAU) * later
+            products = products + (later / TAU).flatten(1).T @ x[t].flatten(1)
+    return correlation(bench.layer.synapse, products, tuple(x.shape[2:]), bench.layer.shape)
+
+
+@pytest.mark.parametrize("T", [1, 4])
+@pytest.mark.parametrize("kind", SYNAPSES)
+@pytest.mark.parametrize("name", ["dfa", "drtp"])
+def test_the_signal_enters_at_the_spikes(name: str, kind: str, T: int) -> None:
+    bench = Bench(pair(name), kind, T, norm=False)
+    x, sent = spikes(kind, T), signals(T)
+    bench.layer(x)
+    for root, gradient in bench.layer.rule.update(bench.layer, sent):
+        root.backward(gradient)
+    error = sent.error if name == "dfa" else -one_hot(labels(), CLASSES).double() / BATCH
+    at_spikes = (error @ bench.layer.rule.matrix).view(BATCH, *bench.layer.shape) / T
+    torch.testing.assert_close(bench.weight.grad, formula(bench, x, at_spikes.expand(T, *at_spikes.shape)))
+
+
+def test_the_signals_error_is_the_losss_gradient() -> None:
+    currents = torch.randn(4, BATCH, CLASSES, dtype=torch.float64, requires_grad=True)
+    logits = currents.mean(0)
+    logits.retain_grad()
+    torch.nn.functional.cross_entropy(logits, labels(), label_smoothing=0.1).backward()
+    torch.testing.assert_close(Signals.of(currents, labels(), 0.1).error, logits.grad)
+
+
+def test_the_last_errors_are_the_whole_error() -> None:
+    sent = signals(4)
+    torch.testing.assert_close(sent.errors()[-1] * 4, sent.error)
+    first = (sent.currents[0].softmax(1) - one_hot(labels(), CLASSES)) / BATCH / 4
+    torch.testing.assert_close(sent.errors()[0], first)
+
+
+def through_time(bench: Bench, x: Tensor, sent: Signals, *, static: bool) -> Tensor:
+    """The layer's gradient by autograd, where e-prop's learning signal enters at its spikes."""
+    layer = bench.layer
+    weight = layer.synapse.weight
+    current = layer.synapse(x if static else x.flatten(0, 1))
+    current = current if static else current.unflatten(0, x.shape[:2])
+    out = layer.population(current, bench.T if static else None)
+    learning_signal = (sent.errors().flatten(0, 1) @ layer.rule.matrix).view_as(out)
+    (found,) = torch.autograd.grad((out * learning_signal).sum(), weight)
+    return found
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("kind", SYNAPSES)
+@pytest.mark.parametrize("neuron", ["lif", "if", "plif", "alif"])
+def test_eprop_is_the_gradient_through_time_under_soft_reset(neuron: str, kind: str, static: bool) -> None:
+    bench = Bench(pair("eprop"), kind, 5, neuron=neuron, norm=False)
+    x, sent = spikes(kind, 5), signals(5)
+    x = 3 * x[0] if static else x
+    bench.layer(x, static=static)
+    assert bench.layer.rule.update(bench.layer, sent) == []
+    assert bench.weight.grad is not None
+    torch.testing.assert_close(bench.weight.grad, through_time(bench, x, sent, static=static))
+
+
+def test_eprop_under_hard_reset_points_the_gradients_way_but_is_not_it() -> None:
+    bench = Bench(pair("eprop"), T=8, neuron_settings={"reset": "hard"}, norm=False)
+    x, sent = 3 * spikes("dense", 8), signals(8)
+    bench.layer(x)
+    bench.layer.rule.update(bench.layer, sent)
+    assert bench.weight.grad is not None
+    cosine = cosine_similarity(bench.weight.grad.flatten(), through_time(bench, x, sent, static=False).flatten(), dim=0)
+    assert 0.5 < float(cosine) < 0.999
+
+
+def test_eprop_takes_the_norms_running_gain() -> None:
+    plain, normed = (Bench(pair("eprop"), norm=norm) for norm in (False, True))
+    normed.layer.norm.eval()  # gain 1 / sqrt(1 + eps): the running variance is still 1
+    for bench in (plain, normed):
+        bench.layer(spikes("dense", 4))
+        bench.layer.rule.update(bench.layer, signals(4))
+    torch.testing.assert_close(plain.weight.grad, normed.weight.grad, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,108 @@
+"""The loop: it learns, it is reproducible, and it adds nothing but what the rules ask for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from snn_nas import data as data_sets
+from snn_nas import network as networks
+from snn_nas.genotype import Genotype, parse
+from snn_nas.training import Diverged, Training, accuracy, learn, train
+
+SMALL = "chain(T=2){{conv(c=16,down=avg)@{rule}/lif(threshold=0.5); conv(c=16)@{rule}/lif(threshold=0.5); readout@delta~{up}}}"
+
+
+@pytest.fixture(scope="module")
+def digits() -> data_sets.Dataset:
+    return data_sets.load("digits", train=600)
+
+
+def genotype(rule: str, up: str = "none") -> Genotype:
+    return parse(SMALL.format(rule=rule, up=up))
+
+
+def build(text: Genotype, seed: int = 0) -> networks.Network:
+    torch.manual_seed(seed)
+    return networks.build(text, (1, 8, 8), 10)
+
+
+@pytest.mark.parametrize(
+    ("rule", "up"), [("bp", "exact"), ("usf", "usf"), ("frsf", "frsf"), ("fa", "fa"), ("dfa", "none"), ("local", "none")]
+)
+def test_every_rule_learns_digits(digits: data_sets.Dataset, rule: str, up: str) -> None:
+    history = train(build(genotype(rule, up)), digits, Training(epochs=6, batch_size=32), seed=0)
+    assert history[-1].accuracy > 0.8
+    assert history[-1].loss < history[0].loss
+
+
+def test_same_seed_same_weights_bit_for_bit(digits: data_sets.Dataset) -> None:
+    def run() -> dict[str, torch.Tensor]:
+        network = build(genotype("brsf", "brsf"))
+        train(network, digits, Training(epochs=1), seed=3)
+        return network.state_dict()
+
+    first, second = run(), run()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_bp_network_has_the_gradients_of_plain_autograd(digits: data_sets.Dataset) -> None:
+    network = build(genotype("bp", "exact"))
+    images, labels = next(digits.train.batches(32))
+    learn(network, images, labels, Training())
+    ours = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    network.zero_grad()
+    torch.nn.functional.cross_entropy(network(images).mean(0), labels).backward()
+    assert ours
+    for name, p in network.named_parameters():
+        torch.testing.assert_close(ours[name], p.grad)
+
+
+def test_label_smoothing_reaches_the_broadcast_error(digits: data_sets.Dataset) -> None:
+    """The error that dfa gets is the gradient of the very loss that the readout gets."""
+    images, labels = next(digits.train.batches(16))
+    network = build(genotype("dfa"))
+    seen = {}
+    network.roots = lambda signals: seen.update(error=signals.error) or []  # type: ignore[method-assign]
+    logits = []
+    network.register_forward_hook(lambda _m, _i, out: logits.append(out.detach().mean(0).requires_grad_()))
+    learn(network, images, labels, Training(label_smoothing=0.1))
+    loss = torch.nn.functional.cross_entropy(logits[0], labels, label_smoothing=0.1)
+    torch.testing.assert_close(seen["error"], torch.autograd.grad(loss, logits[0])[0])
+
+
+def test_frozen_layers_keep_their_weights_and_evaluation_learns_nothing(digits: data_sets.Dataset) -> None:
+    network = build(genotype("frozen"))
+    before = {name: layer.synapse.weight.clone() for name, layer in network.layers.items()}
+    train(network, digits, Training(epochs=1), seed=0)
+    after = {name: layer.synapse.weight for name, layer in network.layers.items()}
+    assert torch.equal(before["layer1"], after["layer1"])
+    assert torch.equal(before["layer2"], after["layer2"])
+    assert not torch.equal(before["readout"], after["readout"])
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    accuracy(network, digits.validation)
+    assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
+
+
+def test_a_loss_that_is_no_number_ends_training(digits: data_sets.Dataset) -> None:
+    network = build(genotype("bp", "exact"))
+    with torch.no_grad():
+        network.layers["readout"].synapse.weight.fill_(float("nan"))
+    with pytest.raises(Diverged, match="epoch 1"):
+        train(network, digits, Training(epochs=2), seed=0)
+
+
+def test_no_error_enters_a_layer_that_needs_none(digits: data_sets.Dataset) -> None:
+    """Under a layer that hands nothing on, a local layer sees its own loss and nothing else."""
+    text = parse("chain(T=2){conv(c=8)@local/lif; conv(c=8)@frsf/lif; readout@delta~usf}")
+    network = build(text)
+    images, labels = next(digits.train.batches(16))
+    learn(network, images, labels, Training())
+    ours = network.layers["layer1"].synapse.weight.grad.clone()
+    alone = build(text)
+    alone.train()
+    alone(images)
+    layer = alone.layers["layer1"]
+    rate = layer.rule.features(layer.record.output)
+    torch.nn.functional.cross_entropy(layer.rule.head(rate), labels).backward()
+    torch.testing.assert_close(ours, layer.synapse.weight.grad)
