@@ -282,7 +282,7 @@ register(
         optimiser=Optimiser(kind="step", lr=0.05, schedule="linear"),
         dataflow=Dataflow(update_macs_dense=1.0, trace_macs=1.0, once_per_sample=True),
         settings={
-            "temperature": Setting(0.5, 1e-3, 1e3, help="of the softmax; towards 0 the winner takes all"),
+            "temperature": Setting(0.2, 1e-3, 1e3, help="of the softmax; towards 0 the winner takes all"),
             **_COMPETITION,
         },
         colour="#f781bf",

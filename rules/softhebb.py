@@ -5,11 +5,11 @@
 x is the pre-synaptic rate (spikes averaged over time), u = W x the drive, h the mean current that the neurons got (the
 drive after its norm, as the authors normalise theirs), y the probability that neuron k is the one that fires in a
 winner-take-all circuit of stochastic spiking neurons (Nessler et al. 2013). Summed over positions and images it is one
-convolution weight gradient of the time average, so that it costs 1 / T of a backward pass. As in the authors' code a
-batch's change is divided by its largest element.
+convolution weight gradient of the time average, so that it costs 1 / T of a backward pass.
 
-Like every Hebbian rule it wants uncorrelated inputs and neurons of one size: see `rules.stdp`, whose `decorrelate`,
-conscience and unit norm (in the place of the authors' learning rate per neuron, |norm(W_k) - 1|^p) it shares.
+Like every Hebbian rule it wants uncorrelated inputs and neurons that all take part: see `rules.stdp`, whose
+`decorrelate`, conscience, turn by one learning rate and unit norm it shares. The last two stand in the place of the
+authors' division by a batch's largest change and of their learning rate per neuron, |norm(W_k) - 1|^p.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SoftHebb(Competitive):
         rate = layer.record.mean_input
         centred = rate - per_channel(channel_mean(rate), rate, 1)
         change = soft_change(layer.synapse, centred, torch.where(won > 0, y, -y), self.decorrelated)
-        layer.synapse.weight.grad = -change / change.abs().max().clamp_min(torch.finfo(change.dtype).tiny)
+        self.turn(layer, change)
         return []
 
 

@@ -77,6 +77,11 @@ class Competitive(Rule):
         """A change of the weights as it would be, seen from here, if it had been learned on decorrelated inputs."""
         return (change.flatten(1) @ self.whitening).view_as(change) if self.whitening.numel() else change
 
+    def turn(self, layer: Layer, change: Tensor) -> None:
+        """Hand a change to the optimiser: each neuron that has any turns by one learning rate."""
+        norm = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
+        layer.synapse.weight.grad = -change / per_channel(norm, change)
+
     @torch.no_grad()
     def after_step(self, layer: Layer) -> None:
         """Back to unit norm."""
@@ -88,11 +93,10 @@ class STDP(Competitive):
 
     @torch.no_grad()
     def update(self, layer: Layer, signals: Signals) -> list[Root]:
-        """Write the change of this batch: for each neuron that won anything, a turn of one learning rate."""
+        """Write the change of this batch."""
         assert layer.record is not None
-        change = self.decorrelated(self.change(layer.synapse, layer.record, self.compete(layer.record)))
-        norm = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
-        layer.synapse.weight.grad = -change / per_channel(norm, change)
+        change = self.change(layer.synapse, layer.record, self.compete(layer.record))
+        self.turn(layer, self.decorrelated(change))
         return []
 
     def change(self, synapse: Synapse, record: Record, gate: Tensor) -> Tensor:
@@ -121,7 +125,7 @@ def pair_sum(synapse: Synapse, record: Record, gate: Tensor, *, tau: float, plus
 
 def window(T: int, tau: float, plus: float, minus: float) -> Tensor:
     """`[T, T]`: what a post-synaptic spike at the row's and a pre-synaptic one at the column's step weigh together."""
-    step = torch.arange(T)
+    step = torch.arange(T, dtype=torch.float64)
     gap = step.unsqueeze(1) - step
     decay = (1.0 - 1.0 / tau) ** gap.abs()
     return torch.where(gap >= 0, plus * decay, -minus * decay)

@@ -64,11 +64,11 @@ def search(
         )
     started = time.monotonic()
     with experiment:
+        _write_down(experiment.folder, asked, config, started)
         console.print(f"Web page: [link]{experiment.url}[/link]   (trials, curves and logs while it runs)")
         _follow(experiment, console)
         results = experiment.results()
-    seconds = time.monotonic() - started
-    _write_down(experiment.folder, asked, results, seconds, experiment.id, config)
+    _write_down(experiment.folder, asked, config, started, results)
     finish(experiment.folder, asked, results, final_epochs, console)
     if keep:
         console.print(f"NNI's page is still at {experiment.url}; stop it with: nnictl stop {experiment.id}")
@@ -106,7 +106,9 @@ def finish(
             genotype, settings, folder / "winner", seed=trial_seed(asked.seed, genotype.digest), on_epoch=on_epoch
         )
     page = write(folder)
-    console.print(pareto_table(results, objectives(asked.front)))
+    console.print(
+        pareto_table(results, objectives(asked.front), profile=record["profile"], winner=record["digest"])
+    )
     _summary(record, console)
     for label, path in (
         ("report", page),
@@ -132,15 +134,13 @@ def _check_data(asked: Configuration) -> None:
 
 def _follow(experiment: Experiment, console: Console) -> None:
     """The progress bar: trials done, best accuracy and its energy, time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     columns = (
         SpinnerColumn(),
-        TextColumn("Searching"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("trials"),
-        TimeElapsedColumn(),
         TextColumn("{task.fields[news]}"),
     )
     with Progress(*columns, console=console) as progress:
@@ -148,9 +148,7 @@ def _follow(experiment: Experiment, console: Console) -> None:
         for now in experiment.watch():
             news = []
             if now.best_accuracy is not None:
-                news.append(f"best {now.best_accuracy:.1%}")
-            if now.energy_uJ is not None:
-                news.append(f"at {now.energy_uJ:.3g} µJ")
+                news.append(f"best {now.best_accuracy:.1%}" + (f" at {now.energy_uJ:.3g} µJ" if now.energy_uJ is not None else ""))
             if now.failed:
                 news.append(f"{now.failed} dead or failed")
             if now.eta is not None:
@@ -179,23 +177,31 @@ def _summary(record: dict[str, Any], console: Console) -> None:
 
 
 def _write_down(
-    folder: Path, asked: Configuration, results: list[Result], seconds: float, experiment: str, config: Path
+    folder: Path, asked: Configuration, config: Path, started: float, results: list[Result] | None = None
 ) -> None:
-    """What a report needs beside the journal."""
+    """What a report needs beside the journal: how the search was made, and at its end its trials."""
+    from snn_nas.data import describe
     from snn_nas.search.files import write_json
+    from snn_nas.search.journal import Journal
 
-    write_json(
-        folder / "search.json",
-        {
-            "experiment": experiment,
-            "config": config.name,
-            "strategy": asked.strategy,
-            "space": asked.space.name,
-            "space_size": asked.space.size(),
-            "objectives": list(asked.objectives),
-            "front": list(asked.front),
-            "seed": asked.seed,
-            "trials": len(results),
-            "seconds": round(seconds, 1),
-        },
-    )
+    record = {
+        "experiment": folder.name,
+        "config": str(config),
+        "strategy": asked.strategy,
+        "space": asked.space.name,
+        "space_size": asked.space.size(),
+        "objectives": list(asked.objectives),
+        "front": list(asked.front),
+        "seed": asked.seed,
+        "profile": asked.settings.profile,
+        "data": asked.settings.data,
+        "data_title": describe(asked.settings.data).title,
+    }
+    if results is not None:
+        record |= {"trials": len(results), "seconds": round(time.monotonic() - started, 1)}
+        trials = folder / "trials.jsonl"
+        trials.unlink(missing_ok=True)
+        journal = Journal(trials)
+        for result in results:
+            journal.append(result.to_json())
+    write_json(folder / "search.json", record)

@@ -42,6 +42,9 @@ class Conventions:
                 raise UserError(f"convention {name} is one of {', '.join(choices)}, not {getattr(self, name)!r}")
 
 
+DEFAULT = Conventions()
+
+
 @dataclass(frozen=True, slots=True)
 class NodeActivity:
     """One node, per inference; `round(mean * samples)` is the exact count.
@@ -119,19 +122,26 @@ class Activity:
         """The same network at `factor` times its firing rates; what no spike causes stays."""
 
         def scale(node: NodeActivity) -> NodeActivity:
-            caused = ("spikes",) if node.signal == "analog" else _EVENTS
+            caused: tuple[str, ...] = ("spikes",) if node.signal == "analog" else _EVENTS
             if self.conventions.graded == "dense" and node.signal == "graded":
                 caused = ("events", "adds", "spikes")
-            return replace(node, **{what: tuple(factor * value for value in getattr(node, what)) for what in caused})
+            changed: dict[str, Any] = {what: tuple(factor * v for v in getattr(node, what)) for what in caused}
+            return replace(node, **changed)
 
         return replace(self, nodes=tuple(scale(node) for node in self.nodes))
 
     def rows(self) -> list[dict[str, str | float]]:
         """A table, one row a node, summed over time: the counts of `NodeActivity`, `rate` included."""
         return [
-            {"node": node.name, "op": node.op, "input": node.signal, "connections": node.connections, "neurons": node.neurons}
-            | {what: math.fsum(getattr(node, what)) for what in (*_EVENTS, "biases")}
-            | {"rate": node.rate}
+            {
+                "node": node.name,
+                "op": node.op,
+                "input": node.signal,
+                "connections": node.connections,
+                "neurons": node.neurons,
+                **{what: math.fsum(getattr(node, what)) for what in (*_EVENTS, "biases")},
+                "rate": node.rate,
+            }
             for node in self.nodes
         ]
 
@@ -151,7 +161,9 @@ class Activity:
                 raise UserError(f"an activity record has the schema {SCHEMA} and its keys only")
             nodes = []
             for entry in record["nodes"]:
-                lists = {key: tuple(float(v) for v in value) for key, value in entry.items() if isinstance(value, list | tuple)}
+                lists = {
+                    key: tuple(map(float, value)) for key, value in entry.items() if isinstance(value, list | tuple)
+                }
                 if any(len(v) != record["T"] or not all(map(math.isfinite, v)) for v in lists.values()):
                     raise UserError("an activity record has one finite number for each time step")
                 nodes.append(NodeActivity(**{**entry, **lists}))

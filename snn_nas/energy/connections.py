@@ -1,7 +1,7 @@
 """The exact connection map: to how many output neurons each input position is wired.
 
-The usual shortcut, C_out * kh * kw for every input, ignores borders, rows that a stride drops, and dilation. Counting is
-itself a transposed convolution of ones: every output position sends a one back along each of its connections.
+The usual shortcut, C_out * kh * kw for every input, ignores borders, rows that a stride drops, and dilation. Counting
+is itself a transposed convolution of ones: every output position sends a one back along each of its connections.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 from snn_nas.graph import Synapse
 
@@ -25,9 +26,7 @@ def fan_out(synapse: Synapse, shape: tuple[int, ...]) -> Tensor:
     sides = synapse.out_shape(shape)[1:]
     ones = torch.ones(1, 1, *sides, dtype=torch.float64)
     kernel = torch.ones(1, 1, synapse.kernel, synapse.kernel, dtype=torch.float64)
-    reached = torch.nn.grad.conv2d_input(
-        (1, 1, *shape[1:]), kernel, ones, synapse.stride, synapse.padding, synapse.dilation
-    )
+    reached: Tensor = conv2d_input((1, 1, *shape[1:]), kernel, ones, synapse.stride, synapse.padding, synapse.dilation)
     return reached[0, 0].round() * (synapse.c_out // synapse.groups)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_nas.energy.activity import Activity, Conventions, NodeActivity
+from snn_nas.energy.activity import DEFAULT, Activity, Conventions, NodeActivity
 from snn_nas.energy.connections import connections, fan_out
 from snn_nas.graph import Graph, Node, size
 from snn_nas.network import Network
@@ -29,7 +29,7 @@ _COUNTS = ("events", "synops", "macs", "adds", "biases", "spikes")
 class Counter:
     """Adds up what it is shown; `activity` divides by the number of samples."""
 
-    def __init__(self, graph: Graph, conventions: Conventions = Conventions()) -> None:
+    def __init__(self, graph: Graph, conventions: Conventions = DEFAULT) -> None:
         self.graph, self.conventions = graph, conventions
         self.samples = 0
         self._quantum = _quanta(graph)
@@ -55,7 +55,10 @@ class Counter:
                 self._add(node, "spikes", self._total(node.name, out))
                 once = static and self.conventions.static == "once"
                 batch = out.shape[1] * size(node.shape)
-                self._add(node, "biases", torch.tensor([float(batch * (not once or t == 0)) for t in range(self.graph.T)]))
+                biases = torch.full((self.graph.T,), float(batch))
+                if once:
+                    biases[1:] = 0
+                self._add(node, "biases", biases)
         elif node.op != "add":
             self._add(node, "adds", self._pooled(node, below[0], static))
         for name, shortcut in list(zip(node.inputs, below, strict=True))[1:]:
@@ -145,12 +148,12 @@ class Counter:
 
 
 @contextmanager
-def counting(network: Network, conventions: Conventions = Conventions()) -> Iterator[Counter]:
+def counting(network: Network, conventions: Conventions = DEFAULT) -> Iterator[Counter]:
     """Count every forward pass of the network inside the block, whoever calls it.
 
-        with counting(network) as counter:
-            accuracy(network, split)
-        activity = counter.activity()
+    with counting(network) as counter:
+        accuracy(network, split)
+    activity = counter.activity()
     """
     counter = Counter(network.graph, conventions)
     run = network._run
@@ -166,11 +169,11 @@ def counting(network: Network, conventions: Conventions = Conventions()) -> Iter
     try:
         yield counter
     finally:
-        del network._run  # type: ignore[method-assign]
+        del network._run
 
 
 @torch.no_grad()
-def count(network: Network, batches: Iterable[Tensor], conventions: Conventions = Conventions()) -> Activity:
+def count(network: Network, batches: Iterable[Tensor], conventions: Conventions = DEFAULT) -> Activity:
     """Run the network on `batches` of images, in evaluation mode, and count.
 
     Raises:
@@ -188,10 +191,10 @@ def count(network: Network, batches: Iterable[Tensor], conventions: Conventions 
 
 
 def _sum(x: Tensor, *, values: bool) -> Tensor:
-    """Sum of values, or number of values that are not zero: `[T, B, C, H, W]` to `[T, H, W]`, `[T, B, N]` to `[T, 1]`."""
+    """Sum, or number, of values that are not zero: `[T, B, C, H, W]` to `[T, H, W]`, `[T, B, N]` to `[T, 1]`."""
     counted = x if values else (x != 0).float()
-    exact = torch.float32 if counted.dtype != torch.float64 and counted.shape[1] * counted.shape[2] < 2**24 else torch.float64
-    summed = counted.sum((1, 2), dtype=exact).to(torch.float64)
+    exact = counted.dtype != torch.float64 and counted.shape[1] * counted.shape[2] < 2**24
+    summed = counted.sum((1, 2), dtype=torch.float32 if exact else torch.float64).to(torch.float64)
     return summed if summed.ndim == 3 else summed.unsqueeze(1)
 
 
@@ -199,6 +202,6 @@ def _quanta(graph: Graph) -> dict[str, float]:
     """The value of one unit spike in each node's output; an average over k x k positions divides it by k^2."""
     quanta: dict[str, float] = {}
     for node in graph:
-        smallest = min((quanta[name] for name in node.inputs), default=1.0)
-        quanta[node.name] = smallest / node.kernel**2 if node.op == "avgpool" else 1.0 if node.op == "layer" else smallest
+        smallest = 1.0 if node.op == "layer" else min((quanta[name] for name in node.inputs), default=1.0)
+        quanta[node.name] = smallest / node.kernel**2 if node.op == "avgpool" else smallest
     return quanta

@@ -98,7 +98,8 @@ def learning_energy(activity: Activity, graph: Graph, profile: Profile) -> Energ
         if profile.chip:
             updates = done.update + done.update_adds
             learns = learns or updates > 0
-            operations = (done.error + done.broadcast + done.head) * prices.mac + updates * (profile.e_learning_update or 0.0)
+            operations = (done.error + done.broadcast + done.head) * prices.mac
+            operations += updates * (profile.e_learning_update or 0.0)
         else:
             operations = done.macs * prices.mac + (done.update_adds + done.neuron_adds) * prices.ac
             operations += done.neuron_mults * prices.mult

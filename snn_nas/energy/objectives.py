@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from snn_nas.data import Split
+from snn_nas.energy.activity import DEFAULT as EXACT
 from snn_nas.energy.activity import Activity, Conventions
 from snn_nas.energy.counter import count
 from snn_nas.energy.inference import inference_energy
@@ -24,7 +25,7 @@ def measure(
     samples: int = SAMPLES,
     batch_size: int = 100,
     device: torch.device | str = "cpu",
-    conventions: Conventions = Conventions(),
+    conventions: Conventions = EXACT,
 ) -> dict[str, float]:
     """Count on the split's first `samples` inputs and price them; see `metrics` for what comes back.
 

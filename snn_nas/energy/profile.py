@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +40,7 @@ SCHEMA: dict[str, Any] = {
         "source": _TEXT,
         "kind": {"enum": ["measured", "derived", "assumed"]},
         "note": _TEXT,
-        **{key: _PJ for key in ("e_mac", "e_ac", "e_synop", "e_neuron_update", "e_learning_update", "hop")},
+        **dict.fromkeys(("e_mac", "e_ac", "e_synop", "e_neuron_update", "e_learning_update", "hop"), _PJ),
         "bits": {"type": "integer", "minimum": 1, "maximum": 64},
         "memory": {
             "type": "array",
@@ -105,7 +106,7 @@ class Profile:
         """Energy in pJ of one word's access in a memory that holds `words` words: linear between the table's points."""
         size = words * self.bits / 8
         points = self.memory
-        for (low, cheap), (high, dear) in zip(points, points[1:], strict=False):
+        for (low, cheap), (high, dear) in pairwise(points):
             if size <= high:
                 return cheap + (dear - cheap) * (size - low) / (high - low)
         (low, cheap), (high, dear) = points[-2:]
@@ -171,6 +172,6 @@ def from_mapping(content: Any, where: str = "profile") -> Profile:
         at = ".".join(map(str, error.absolute_path))
         raise UserError(f"{where}: {at + ': ' if at else ''}{error.message}") from None
     memory = tuple((float(size), float(energy)) for size, energy in content.get("memory", ()))
-    if any(a >= b for (a, _), (b, _) in zip(memory, memory[1:], strict=False)):
+    if any(a >= b for (a, _), (b, _) in pairwise(memory)):
         raise UserError(f"{where}: memory: the sizes must grow from point to point")
     return Profile(**{**content, "memory": memory})

@@ -28,11 +28,11 @@ class Energy:
     profile: str
     kind: str
     what: Literal["inference", "learning", "twin"]
-    pJ: Mapping[str, Mapping[str, float]]
+    pJ: Mapping[str, Mapping[str, float]]  # noqa: N815
     missing: tuple[str, ...] = ()
 
     @property
-    def total_uJ(self) -> float:
+    def total_uJ(self) -> float:  # noqa: N802
         """The sum, in microjoules."""
         return math.fsum(value for causes in self.pJ.values() for value in causes.values()) * 1e-6
 
@@ -68,7 +68,8 @@ class Energy:
 
     def __str__(self) -> str:
         without = f", without {', '.join(self.missing)}" if self.missing else ""
-        return f"{self.total_uJ:.4g} µJ per {'sample learned' if self.what == 'learning' else 'inference'} ({self.profile}{without})"
+        each = "sample learned" if self.what == "learning" else "inference"
+        return f"{self.total_uJ:.4g} µJ per {each} ({self.profile}{without})"
 
 
 def priced(profile: Profile) -> Profile:

@@ -6,9 +6,9 @@ shrinks with the bits of the activation,
 
     e = e_ac + (e_mac - e_ac) bits / (bits of the profile)
 
-and where memory is modelled each of them reads a weight and an activation of that many bits, each output its bias, and
-is written once; partial sums stay in a register. That is as cache-less as Lemaire's spiking machine. A chip's profile prices no rate
-network, and no verdict is given there.
+and where memory is modelled each of them reads a weight and an activation of that many bits, each output reads its bias
+and is written once; partial sums stay in a register. That is as cache-less as Lemaire's spiking machine. A chip's
+profile prices no rate network, and no verdict is given there.
 
 The verdict turns where F + V r = twin, with F the part of the spiking network's energy that no spike causes (analog
 input, biases, leak), and V the rest per mean rate r.
@@ -46,8 +46,8 @@ class Comparison:
     bits: int
     mean_rate: float
     spikes_per_synapse: float
-    spiking_uJ: float
-    twin_uJ: float
+    spiking_uJ: float  # noqa: N815
+    twin_uJ: float  # noqa: N815
     turning_rate: float | None
 
     @property
@@ -58,9 +58,9 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One line for people."""
+        winner = "spiking network" if self.winner == "spiking" else f"{self.bits}-bit rate twin"
         head = (
-            f"on {self.profile} the {'spiking network' if self.winner == 'spiking' else f'{self.bits}-bit rate twin'} wins: "
-            f"{self.spiking_uJ:.3g} µJ spiking, {self.twin_uJ:.3g} µJ {self.bits}-bit rate network (T={self.T}, "
+            f"on {self.profile} the {winner} wins: {self.spiking_uJ:.3g} µJ spiking, {self.twin_uJ:.3g} µJ {self.bits}-bit rate network (T={self.T}, "
             f"mean rate {self.mean_rate:.1%}, {self.spikes_per_synapse:.2f} spikes a synapse)"
         )
         if self.turning_rate is None:
@@ -71,7 +71,11 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, winner and verdict included."""
-        return {**{f: getattr(self, f) for f in self.__dataclass_fields__}, "winner": self.winner, "verdict": self.verdict}
+        return {
+            **{f: getattr(self, f) for f in self.__dataclass_fields__},
+            "winner": self.winner,
+            "verdict": self.verdict,
+        }
 
 
 def twin_bits(T: int) -> int:

@@ -31,7 +31,10 @@ SCHEMA: dict[str, Any] = {
         "samples": {"type": "integer", "minimum": 1, "description": "inputs over which the counts are means"},
         "conventions": {
             "type": "object",
-            "properties": {"static": {"enum": ["once", "every_step"]}, "graded": {"enum": ["events", "units", "dense"]}},
+            "properties": {
+                "static": {"enum": ["once", "every_step"]},
+                "graded": {"enum": ["events", "units", "dense"]},
+            },
         },
         "nodes": {
             "type": "array",
@@ -61,7 +64,9 @@ SCHEMA: dict[str, Any] = {
                     "shape": {"type": "array", "items": _WHOLE},
                     "synapse": {"type": "object"},
                     "rule": {"type": "string"},
-                    "fan_out": {"description": "synapses of one input neuron at each position, [H][W]; one number if linear"},
+                    "fan_out": {
+                        "description": "synapses of one input neuron at each position, [H][W]; one number if linear"
+                    },
                 },
             },
         },
@@ -98,7 +103,9 @@ def to_csv(activity: Activity) -> str:
     rows.writerow(("node", "op", "input", "step", *_STEPS))
     for node in activity.nodes:
         for step in range(activity.T):
-            rows.writerow((node.name, node.op, node.signal, step, *(repr(getattr(node, what)[step]) for what in _STEPS)))
+            rows.writerow(
+                (node.name, node.op, node.signal, step, *(repr(getattr(node, what)[step]) for what in _STEPS))
+            )
     return text.getvalue()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import nir
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from neurons.errors import UserError
@@ -51,7 +51,7 @@ def run(graph: nir.NIRGraph, inputs: Tensor, dt: float = DT) -> dict[str, Tensor
             node = graph.nodes[name]
             arriving = [now.get(source, last.get(source)) for source, target in graph.edges if target == name]
             present = [value for value in arriving if value is not None]
-            total = x if isinstance(node, nir.Input) else torch.stack(torch.broadcast_tensors(*present)).sum(0)
+            total = x if isinstance(node, nir.Input) else sum(present[1:], present[0])
             now[name] = _step(node, name, total, state, dt)
             history[name].append(now[name])
         last = now
@@ -127,13 +127,19 @@ def _step(node: nir.NIRNode, name: str, x: Tensor, state: dict[str, Tensor], dt:
             return (x > of(node.threshold)).to(x.dtype)
         case nir.Conv2d():
             return F.conv2d(
-                x, of(node.weight), of(node.bias), pair(node.stride), pair(node.padding), pair(node.dilation), int(node.groups)
+                x,
+                of(node.weight),
+                of(node.bias),
+                pair(node.stride),
+                pair(node.padding),
+                pair(node.dilation),
+                int(node.groups),
             )
         case nir.AvgPool2d():
             return F.avg_pool2d(x, pair(node.kernel_size), pair(node.stride), pair(node.padding))
         case nir.Flatten():
             skip = 1 if node.start_dim >= 0 else 0
-            return nn.Flatten(int(node.start_dim) + skip, int(node.end_dim) + (1 if node.end_dim >= 0 else 0))(x)
+            return x.flatten(int(node.start_dim) + skip, int(node.end_dim) + (1 if node.end_dim >= 0 else 0))
         case nir.LI() | nir.LIF():
             v = state.get(name, torch.zeros_like(x))
             v = v + of(dt / node.tau) * (of(node.v_leak) - v + of(node.r) * x)

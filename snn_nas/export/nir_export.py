@@ -125,7 +125,9 @@ class _Writer:
             case "add":
                 return tuple(source for name in node.inputs for source in self.outputs[name])
             case "maxpool":
-                raise UserError(f"{node.name} is a max pool, which NIR cannot express; down=avg or down=stride can be exported")
+                raise UserError(
+                    f"{node.name} is a max pool, which NIR cannot express; down=avg or down=stride can be exported"
+                )
 
     def _input(self, node: Node) -> tuple[str, ...]:
         out = self._put(node.name, nir.Input({"input": np.array(node.shape)}), ())
@@ -161,7 +163,9 @@ class _Writer:
     def _neurons(self, node: Node, population: Population) -> tuple[str, ...]:
         kind, dynamics, name = population.name, population.dynamics, f"{node.name}_neurons"
         if kind not in ("lif", "plif", "if"):
-            raise UserError(f"{node.name} has {kind} neurons, which NIR cannot express; lif, plif and if can be exported")
+            raise UserError(
+                f"{node.name} has {kind} neurons, which NIR cannot express; lif, plif and if can be exported"
+            )
         inputs = (f"{node.name}", *node.inputs[1:])
         self.outputs[node.name] = (node.name,)  # for these edges the current alone, not yet the spikes
         threshold = float(np.nextafter(np.float32(dynamics.threshold), np.float32(-math.inf)))
@@ -169,7 +173,7 @@ class _Writer:
         def full(value: float) -> np.ndarray[Any, Any]:
             return np.full(node.shape, value)
 
-        decay, gain = (float(torch.as_tensor(value)) for value in (population.decay, population.gain))
+        decay, gain = (float(torch.as_tensor(value).detach()) for value in (population.decay, population.gain))
         tau = math.inf if kind == "if" else 1 / (1 - decay)
         r = 1 / self.dt if kind == "if" else gain * tau
         if dynamics.hard:
@@ -209,7 +213,8 @@ def _ungrouped(weight: Tensor, groups: int, name: str) -> Tensor:
     if groups == 1:
         return weight
     if weight.numel() * groups > MAX_WEIGHTS:
-        raise UserError(f"{name}: without groups it has {weight.numel() * groups:,} weights; at most {MAX_WEIGHTS:,} are exported")
+        filled = f"{weight.numel() * groups:,} weights"
+        raise UserError(f"{name}: without groups it has {filled}; at most {MAX_WEIGHTS:,} are exported")
     c_out, c_in = weight.shape[:2]
     dense = weight.new_zeros(c_out, c_in * groups, *weight.shape[2:])
     each = c_out // groups
@@ -222,8 +227,8 @@ def _ungrouped(weight: Tensor, groups: int, name: str) -> Tensor:
 def _conv(
     weight: Tensor, bias: Tensor, sides: tuple[int, ...], *, stride: int, padding: int, dilation: int
 ) -> nir.Conv2d:
-    pair = lambda value: (value, value)  # noqa: E731
-    return nir.Conv2d(sides, _numpy(weight), pair(stride), pair(padding), pair(dilation), 1, _numpy(bias))
+    geometry = ((value, value) for value in (stride, padding, dilation))
+    return nir.Conv2d(sides, _numpy(weight), *geometry, 1, _numpy(bias))
 
 
 def _numpy(x: Tensor) -> np.ndarray[Any, Any]:

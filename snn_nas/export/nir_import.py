@@ -1,8 +1,8 @@
 """Reading a .nir file that somebody else wrote: bounded and without surprises.
 
-A .nir file is HDF5, which can point to other files, contain itself, and declare a 32 GB array in 24 KB. nir.read follows
-all of that. Here everything is looked at before it is read: links and external or virtual data are refused, sizes, depth
-and counts are capped, filters are the built-in ones, types are NIR's own, numbers are finite.
+A .nir file is HDF5, which can point to other files, contain itself, and declare a 32 GB array in 24 KB. nir.read
+follows all of that. Here everything is looked at before it is read: links and external or virtual data are refused,
+sizes, depth and counts are capped, filters are the built-in ones, types are NIR's own, numbers are finite.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FILTERS = frozenset({"gzip", "lzf", None})
 TYPES: dict[str, type[nir.NIRNode]] = {
     kind.__name__: kind
     for kind in (
-        nir.Affine, nir.AvgPool2d, nir.Conv1d, nir.Conv2d, nir.CubaLI, nir.CubaLIF, nir.Delay, nir.Flatten, nir.I, nir.IF,
-        nir.Input, nir.LI, nir.LIF, nir.Linear, nir.NIRGraph, nir.Output, nir.Scale, nir.SumPool2d, nir.Threshold,
+        nir.Affine, nir.AvgPool2d, nir.Conv1d, nir.Conv2d, nir.CubaLI, nir.CubaLIF, nir.Delay, nir.Flatten, nir.I,
+        nir.IF, nir.Input, nir.LI, nir.LIF, nir.Linear, nir.NIRGraph, nir.Output, nir.Scale, nir.SumPool2d, nir.Threshold,
     )
 }  # fmt: skip
 """Node types that are read."""

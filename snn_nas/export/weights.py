@@ -152,20 +152,22 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 def _claimed(graph: Graph) -> int:
     """Numbers that building this graph allocates at least: a short file must not ask for a large network."""
-    broadcast = sum(graph.classes * size(node.shape) for node in graph.layers if node.pair.declaration.dataflow.broadcast)
-    return graph.weights + broadcast
+    sent_to = [node for node in graph.layers if node.pair.declaration.dataflow.broadcast]
+    return graph.weights + sum(graph.classes * size(node.shape) for node in sent_to)
 
 
 def _check(network: Network, found: dict[str, Tensor], path: str | Path) -> None:
     """Keys, shapes and types are the network's own; a fitted encoding's buffers alone may have any bounded shape."""
     expected = network.state_dict()
     if odd := sorted(set(expected) ^ set(found)):
-        raise UserError(f"{path} does not fit its genotype: {odd[0]!r} is {'missing' if odd[0] in expected else 'unknown'}")
+        what = "missing" if odd[0] in expected else "unknown"
+        raise UserError(f"{path} does not fit its genotype: {odd[0]!r} is {what}")
     for name, tensor in found.items():
         wanted = expected[name]
         fitted = name.startswith("encoding.") and wanted.numel() == 0
         if tensor.dtype != wanted.dtype or (tensor.shape != wanted.shape and not fitted):
-            raise UserError(f"{path} does not fit its genotype: {name!r} is {list(tensor.shape)}, not {list(wanted.shape)}")
+            shapes = f"{list(tensor.shape)}, not {list(wanted.shape)}"
+            raise UserError(f"{path} does not fit its genotype: {name!r} is {shapes}")
         _finite(name, tensor, str(path))
 
 

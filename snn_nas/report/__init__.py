@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from snn_nas.report.run import Run, Winner, load
+from snn_nas.report.table import pareto_table, share_table
 
-__all__ = ["Run", "Winner", "load", "write"]
+__all__ = ["Run", "Winner", "load", "pareto_table", "share_table", "write"]
 
 
 def write(folder: Path) -> Path:

@@ -86,7 +86,7 @@ def render(run: Run, pictures: list[Drawn]) -> str:
         none=words.NONE,
     )
     winner = run.winner
-    chosen = [objective.name for objective in run.search.objectives]
+    chosen = [objective.name for objective in run.search.front]
     numbers = {id(result): number for number, result in enumerate(run.results, 1)}
     return environment.get_template("template.html").render(
         run=run,
@@ -98,7 +98,6 @@ def render(run: Run, pictures: list[Drawn]) -> str:
         share_colours=SHARE_COLOURS,
         share_meanings=SHARE_MEANINGS,
         columns=[*chosen, *(name for name in _COLUMNS if name not in chosen)],
-        directions={objective.name: objective.direction for objective in run.search.objectives},
         front=[(numbers[id(result)], result) for result in run.front],
         lost=[(numbers[id(r)], r, _cut(r.reason)) for r in run.results if not r.ok],
         conditions=dict(_flat(winner.conditions)) if winner else {},
@@ -141,7 +140,10 @@ def commands(run: Run) -> list[str]:
         return list(run.search.reproduce)
     lines = []
     if run.winner and (commit := run.winner.conditions.get("commit")):
-        lines.append(f"git checkout {commit}")
+        clean = str(commit).removesuffix("-dirty")
+        lines.append(
+            f"git checkout {clean}" + ("" if clean == commit else "  # and the changes that were not committed")
+        )
     if run.search.config:
         lines.append(f"nnictl create --config {run.search.config}")
     return lines
@@ -195,5 +197,13 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{key}: ")
         elif value is not None:
-            rows.append((f"{prefix}{key}".replace("_", " "), str(value)))
+            rows.append((f"{prefix}{key}".replace("_", " "), _plain(value)))
     return rows
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(_plain, value))
+    if isinstance(value, Mapping):
+        return ", ".join(map(_plain, value.values()))
+    return str(value)

@@ -28,6 +28,8 @@ MAX_BYTES = 64 * 2**20
 
 UNKNOWN_PROFILE = "profile not recorded"
 
+_DEFAULT = ("accuracy", "energy_uJ")
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -96,13 +98,15 @@ class Winner:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How the search was run."""
+    """How the search was run; `front` are the objectives of the Pareto front, by default those that it optimised."""
 
     experiment: str = ""
     config: str = ""
     strategy: str = ""
     space: str = ""
-    objectives: tuple[Objective, ...] = field(default_factory=lambda: objectives(["accuracy", "energy_uJ"]))
+    size: int | None = None
+    objectives: tuple[Objective, ...] = field(default_factory=lambda: objectives(_DEFAULT))
+    front: tuple[Objective, ...] = field(default_factory=lambda: objectives(_DEFAULT))
     seed: int | None = None
     trials: int | None = None
     seconds: float | None = None
@@ -122,8 +126,8 @@ class Run:
 
     @cached_property
     def front(self) -> tuple[Result, ...]:
-        """The results that no other dominates in the search's objectives, most accurate first."""
-        return tuple(pareto(self.results, self.search.objectives))
+        """The results that no other dominates in `search.front`, most accurate first."""
+        return tuple(pareto(self.results, self.search.front))
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -150,12 +154,14 @@ def load(folder: Path) -> Run:
     """
     trials = folder / "trials.jsonl"
     if not trials.is_file():
-        raise UserError(f"{folder} is no run of a search: it has no trials.jsonl")
+        trials = folder / "checkpoint" / "journal.jsonl"  # the tuner's own, while the search runs
+    if not trials.is_file():
+        raise UserError(f"{folder} is no run of a search: it has neither trials.jsonl nor a tuner's journal")
     _bounded(trials)
     results = []
     for number, record in enumerate(Journal(trials).read(), 1):
         try:
-            results.append(Result.from_json(record))
+            results.append(Result.from_json({key: value for key, value in record.items() if key != "job"}))
         except (UserError, TypeError, AttributeError) as error:
             raise UserError(f"{trials}, line {number}: {error}") from None
     if not results:
@@ -185,9 +191,9 @@ def _search(path: Path) -> Search:
     fields = _read(path)
     if fields is None:
         return Search()
-    named = fields.texts("objectives") or ("accuracy", "energy_uJ")
+    named = fields.texts("objectives") or _DEFAULT
     try:
-        chosen = objectives(named)
+        chosen, front = objectives(named), objectives(fields.texts("front") or named)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return Search(
@@ -195,7 +201,9 @@ def _search(path: Path) -> Search:
         config=fields.text("config", ""),
         strategy=fields.text("strategy", ""),
         space=fields.text("space", ""),
+        size=fields.maybe_integer("space_size"),
         objectives=chosen,
+        front=front,
         seed=fields.maybe_integer("seed"),
         trials=fields.maybe_integer("trials"),
         seconds=fields.maybe_number("seconds"),

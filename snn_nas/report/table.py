@@ -11,7 +11,7 @@ from rich.text import Text
 
 from neurons.errors import UserError
 from rules.registry import pair
-from snn_nas.report.run import Winner
+from snn_nas.report.run import UNKNOWN_PROFILE, Winner
 from snn_nas.report.words import NONE, count, is_energy, label, metric, percent, rules_of
 from snn_nas.search.objective import Objective
 from snn_nas.search.pareto import pareto
@@ -19,7 +19,12 @@ from snn_nas.search.result import Result
 
 
 def pareto_table(
-    results: Sequence[Result], objectives: Sequence[Objective], *, profile: str, winner: str = "", limit: int = 20
+    results: Sequence[Result],
+    objectives: Sequence[Objective],
+    *,
+    profile: str = UNKNOWN_PROFILE,
+    winner: str = "",
+    limit: int = 20,
 ) -> Table:
     """The networks that no other dominates, most accurate first; `winner` is a digest, whose row is marked."""
     front = pareto(results, objectives)

@@ -1,4 +1,4 @@
-"""The counter against two outside counters on binary inputs, and against brute force where those contradict each other."""
+"""The counter against two outside counters on binary inputs, and against brute force where they disagree."""
 
 import itertools
 import json
@@ -11,21 +11,21 @@ from torch.nn import functional as F
 
 from neurons.errors import UserError
 from snn_nas import network
-from snn_nas.energy.activity import Activity, Conventions
+from snn_nas.energy.activity import DEFAULT, Activity, Conventions
 from snn_nas.energy.connections import connections, fan_out
 from snn_nas.energy.counter import Counter, count, counting
 from snn_nas.genotype import Term, parse
 from snn_nas.graph import Graph, Node, Synapse
 
 GEOMETRIES = [
-    dict(c_in=4, c_out=6, kernel=k, stride=s, padding=p, dilation=d, groups=g)
+    {"c_in": 4, "c_out": 6, "kernel": k, "stride": s, "padding": p, "dilation": d, "groups": g}
     for k, s, p, d, g in itertools.product((1, 3), (1, 2, 3), (0, 1, 2), (1, 2), (1, 2))
-] + [dict(c_in=4, c_out=4, kernel=5, stride=2, padding=2, dilation=1, groups=4)]
+] + [{"c_in": 4, "c_out": 4, "kernel": 5, "stride": 2, "padding": 2, "dilation": 1, "groups": 4}]
 
 
 def brute_force(x: Tensor, synapse: Synapse) -> np.ndarray:
     """Visit every output, every tap of its kernel and every channel; `x` is [T, B, C, H, W], the result [T]."""
-    T, B, _, H, W = x.shape
+    T, _, _, H, W = x.shape
     _, rows, columns = synapse.out_shape(x.shape[2:])
     inside, outside = synapse.c_in // synapse.groups, synapse.c_out // synapse.groups
     total = np.zeros(T)
@@ -48,7 +48,7 @@ def one_layer(synapse: Synapse, encoding: str, T: int, side: int, *, pool: int =
     return Graph(tuple(nodes), T, 10)
 
 
-def counted(graph: Graph, x: Tensor, conventions: Conventions = Conventions(), static: bool = False) -> Activity:
+def counted(graph: Graph, x: Tensor, conventions: Conventions = DEFAULT, static: bool = False) -> Activity:
     """Show a counter what the network would."""
     counter = Counter(graph, conventions)
     out = torch.zeros(graph.T, x.shape[0 if static else 1], 1)
@@ -104,7 +104,7 @@ def test_synaptic_operations_equal_brute_force(geometry: dict[str, int]) -> None
 def test_every_geometry_equals_spikingjelly(geometry: dict[str, int]) -> None:
     synapse = Synapse("conv", **geometry)
     x = spikes(3, 2, 4, 9, seed=1)
-    conv = nn.Conv2d(*(geometry[key] for key in ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "groups")), False)
+    conv = nn.Conv2d(*geometry.values(), bias=False)
     found = counted(one_layer(synapse, "poisson", 3, 9), x)
     assert round(found.total("synops") * 2) == spikingjelly(conv, x.flatten(0, 1))
 
@@ -114,7 +114,7 @@ def test_every_geometry_equals_neurobench(geometry: dict[str, int]) -> None:
     pytest.importorskip("neurobench")
     synapse = Synapse("conv", **geometry)
     x = spikes(1, 4, 4, 9, seed=2)
-    conv = nn.Conv2d(*(geometry[key] for key in ("c_in", "c_out", "kernel", "stride", "padding", "dilation", "groups")), False)
+    conv = nn.Conv2d(*geometry.values(), bias=False)
     found = counted(one_layer(synapse, "poisson", 1, 9), x)
     assert found.total("synops") * 4 == pytest.approx(neurobench(conv, x[0]), rel=1e-9)
 
@@ -186,7 +186,10 @@ def test_an_analog_input_is_dense_whatever_it_holds(image: Tensor) -> None:
     assert again.total("synops") == 0
 
 
-CHAIN = "chain(T=3) { conv(c=6,down=avg)@bp/lif; sepconv(c=6,k=5,skip=1)@frsf/lif; conv(c=8,down=max)@frsf/if; readout@delta~usf }"
+CHAIN = (
+    "chain(T=3) { conv(c=6,down=avg)@bp/lif; sepconv(c=6,k=5,skip=1)@frsf/lif; conv(c=8,down=max)@frsf/if; "
+    "readout@delta~usf }"
+)
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ def make() -> Make:
             for _ in range(30):
                 net(images)
             for layer in net:
+                if not isinstance(layer.norm, torch.nn.Identity):
+                    layer.norm.running_mean -= 0.6  # or leaky neurons further up fall silent
                 for parameter in layer.norm.parameters():
                     parameter.add_(0.1 * torch.randn_like(parameter))
         return net.eval()

@@ -1,7 +1,7 @@
 """The exported model computes what was scored: spike for spike, in our interpreter, in SpikingJelly and in snnTorch.
 
-Batch norms are folded in float64 and rounded once, so a potential moves by about 1e-7, and of some millions of spikes one
-may flip. The seeds here are such that none does in most cases; what is allowed is one in a million.
+Batch norms are folded in float64 and rounded once, so a potential moves by about 1e-7, and of some millions of spikes
+one may flip. The seeds here are such that none does in most cases; what is allowed is one in a million.
 """
 
 import contextlib
@@ -148,9 +148,10 @@ def test_padding_stays_what_it_was(make: Make) -> None:
 
 def test_the_threshold_is_reached_as_in_nir() -> None:
     """NIR fires above its threshold, we at ours: a current that just reaches it is the difference."""
+    neuron = Term.of("if", reset="hard")
     nodes = (
         Node("input", "input", (), (1, 1, 1), encoding="direct"),
-        Node("a", "layer", ("input",), (1, 1, 1), Synapse("conv", 1, 1), Term("frozen"), "none", Term.of("if", reset="hard")),
+        Node("a", "layer", ("input",), (1, 1, 1), Synapse("conv", 1, 1), Term("frozen"), "none", neuron),
         Node("flat", "flatten", ("a",), (1,)),
         Node("readout", "layer", ("flat",), (2,), Synapse("linear", 1, 2), Term("delta")),
     )
@@ -191,7 +192,7 @@ def test_soft_reset_is_refused_by_readers_rather_than_misread(make: Make, tmp_pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chain(T=2) { conv(c=4,down=max)@frozen/lif; readout@delta }", "layer1_maxpool is a max pool"),
+        ("chain(T=2) { conv(c=4,down=max)@frozen/lif; readout@delta }", "layer1_pool is a max pool"),
         ("chain(T=2) { conv(c=4)@frozen/lif; conv(c=4)@frozen/alif; readout@delta }", "layer2 has alif neurons"),
     ],
 )

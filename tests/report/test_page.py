@@ -99,6 +99,23 @@ def test_every_energy_stands_with_its_profile(html: str) -> None:
     assert energies > 10
 
 
+@pytest.mark.parametrize(
+    ("wins", "turning", "words"),
+    [
+        ("rate", 0.061, "A spiking network wins below a mean firing rate of 6.1 %; this one fires at 11.2 %."),
+        ("rate", None, "No firing rate would turn that."),
+        ("spiking", 3.0, "Here the spiking network wins. It does at every firing rate."),
+    ],
+)
+def test_the_rate_twin_is_told_honestly(make_run: Make, wins: str, turning: float | None, words: str) -> None:
+    folder = make_run()
+    path = folder / "winner" / "winner.json"
+    record = json.loads(path.read_text())
+    record["rate_twin"] |= {"wins": wins, "turning_rate": turning}
+    path.write_text(json.dumps(record))
+    assert words in " ".join(Page(render(load(folder), [])).text.split())
+
+
 def test_hostile_text_stays_text(make_run: Make) -> None:
     folder = make_run()
     journal = folder / "trials.jsonl"

@@ -14,7 +14,7 @@ def test_a_run_is_read_whole(run_folder: Path) -> None:
     run = load(run_folder)
     assert len(run.results) == 40
     assert run.counts == {"ok": 36, "dead": 2, "diverged": 1, "failed": 1}
-    assert [objective.name for objective in run.search.objectives] == ["accuracy", "energy_uJ", "locality"]
+    assert [objective.name for objective in run.search.front] == ["accuracy", "energy_uJ", "locality"]
     assert run.winner is not None
     assert run.winner.shape == (1, 8, 8)
     assert run.profile == "45nm_fp32"

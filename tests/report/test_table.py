@@ -17,11 +17,11 @@ def printed(table: object) -> str:
 def test_the_front_is_printed_with_its_profile(run_folder: Path) -> None:
     run = load(run_folder)
     chosen = run.front[1]
-    text = printed(pareto_table(run.results, run.search.objectives, profile="[bold]p", winner=chosen.digest))
+    text = printed(pareto_table(run.results, run.search.front, profile="[bold]p", winner=chosen.digest))
     assert f"{len(run.front)} of 40 trials" in text
     assert "[bold]p" in text
     assert f"★ {run.results.index(chosen) + 1}" in text
-    assert "more in the report" in printed(pareto_table(run.results, run.search.objectives, profile="p", limit=2))
+    assert "more in the report" in printed(pareto_table(run.results, run.search.front, profile="p", limit=2))
     assert "energy" not in printed(pareto_table(run.results, objectives(["accuracy", "T"]), profile="p"))
 
 

@@ -119,10 +119,10 @@ def test_fa_never_changes() -> None:
 @pytest.mark.parametrize("kind", SYNAPSES)
 def test_kps_feedback_converges_to_the_weights(kind: str) -> None:
     bench = Bench(pair("kp"), kind)
-    distances = [float((bench.layer.transport.matrix - bench.weight).norm())]
+    distances = [float((bench.layer.transport.matrix - bench.weight.detach()).norm())]
     for block in range(3):
         bench.learn(20, start=20 * block)
-        distances.append(float((bench.layer.transport.matrix - bench.weight).norm()))
+        distances.append(float((bench.layer.transport.matrix - bench.weight.detach()).norm()))
     for before, after in zip(distances, distances[1:], strict=False):
         assert after == pytest.approx(before * (1 - 0.01) ** 20)  # B - W decays, and by nothing else
 

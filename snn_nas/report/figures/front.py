@@ -154,7 +154,7 @@ def _best_place(at: Point, width: float, taken: Sequence[Point], room: tuple[flo
 
 
 def _legend(axes: Any, run: Run, theme: Theme) -> None:
-    wanted = ", ".join(label(objective.name) for objective in run.search.objectives)
+    wanted = ", ".join(label(objective.name) for objective in run.search.front)
     axes.plot([], [], color=theme.accent, lw=1.6, label="front of accuracy and energy")
     axes.scatter([], [], s=64, c=theme.paper, edgecolors=theme.ink, linewidths=1.3, label=f"best in {wanted}")
     axes.scatter([], [], s=38, c=theme.muted, linewidths=0, label=f"other trials ({run.counts['ok']} work)")

@@ -1,0 +1,42 @@
+"""The record for outside tools: it fits its schema, and from it every operation can be counted again."""
+
+import csv
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+
+from snn_nas.energy.counter import count
+from snn_nas.export.activity import SCHEMA, save, to_json
+from tests.export.conftest import Make
+
+TEXT = (
+    "chain(T=3) { conv(c=6,down=avg)@bp/lif; sepconv(c=6,k=5,skip=1)@frsf/lif; conv(c=8,down=max)@frsf/if; "
+    "readout@delta~usf }"
+)
+
+
+def test_the_record_fits_its_schema(make: Make, tmp_path: Path) -> None:
+    network = make(TEXT)
+    activity = count(network, [torch.rand(4, 3, 12, 12)])
+    save(activity, network.graph, tmp_path / "a.json")
+    record = json.loads((tmp_path / "a.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(record)
+    assert record == json.loads(json.dumps(to_json(activity, network.graph)))
+    for layer, node in zip(record["layers"], activity.layers, strict=True):
+        fan = np.array(layer["fan_out"])
+        assert fan.sum() * layer["synapse"]["c_in"] == node.connections
+        assert layer["inputs"]
+
+
+def test_the_table_has_a_row_for_every_node_and_step(make: Make, tmp_path: Path) -> None:
+    network = make(TEXT)
+    activity = count(network, [torch.rand(4, 3, 12, 12)])
+    save(activity, network.graph, tmp_path / "a.csv")
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
+    assert len(rows) == 3 * len(activity.nodes)
+    assert sum(float(row["synops"]) for row in rows) == pytest.approx(activity.total("synops"))
+    assert [row["step"] for row in rows[:3]] == ["0", "1", "2"]
