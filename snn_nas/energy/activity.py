@@ -52,7 +52,7 @@ class NodeActivity:
     Attributes:
         name, op: the graph's.
         signal: of the input that feeds the synapse or pool.
-        connections: of the synapse; what one dense pass multiplies.
+        connections: of the synapse; what one dense pass multiplies. (The input appears where its encoding computes.)
         neurons: spiking neurons.
         events: inputs that are not zero; for an analog input, all of them.
         synops: accumulations along synapses that a spike caused.

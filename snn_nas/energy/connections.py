@@ -26,7 +26,9 @@ def fan_out(synapse: Synapse, shape: tuple[int, ...]) -> Tensor:
     sides = synapse.out_shape(shape)[1:]
     ones = torch.ones(1, 1, *sides, dtype=torch.float64)
     kernel = torch.ones(1, 1, synapse.kernel, synapse.kernel, dtype=torch.float64)
-    reached: Tensor = conv2d_input((1, 1, *shape[1:]), kernel, ones, synapse.stride, synapse.padding, synapse.dilation)
+    reached: Tensor = conv2d_input(  # type: ignore[no-untyped-call]
+        (1, 1, *shape[1:]), kernel, ones, synapse.stride, synapse.padding, synapse.dilation
+    )
     return reached[0, 0].round() * (synapse.c_out // synapse.groups)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from snn_nas.energy.activity import DEFAULT, Activity, Conventions, NodeActivity
 from snn_nas.energy.connections import connections, fan_out
+from snn_nas.energy.encoding import encoding_macs
 from snn_nas.graph import Graph, Node, size
 from snn_nas.network import Network
 
@@ -72,8 +73,16 @@ class Counter:
         """
         if not self.samples:
             raise ValueError("the counter has seen no forward pass")
-        nodes = tuple(self._node(node) for node in self.graph if node.op not in ("input", "flatten"))
-        return Activity(nodes, self.graph.T, self.samples, self.conventions)
+        first, *others = self.graph.nodes
+        nodes = tuple(self._node(node) for node in others if node.op != "flatten")
+        return Activity((*self._encoding(first), *nodes), self.graph.T, self.samples, self.conventions)
+
+    def _encoding(self, node: Node) -> tuple[NodeActivity, ...]:
+        if not (macs := encoding_macs(node)):
+            return ()
+        silent = (0.0,) * self.graph.T
+        once = (float(macs), *silent[1:])
+        return (NodeActivity(node.name, "input", "analog", macs, 0, silent, silent, once, silent, silent, silent),)
 
     def _node(self, node: Node) -> NodeActivity:
         found = self._totals.get(node.name, {})

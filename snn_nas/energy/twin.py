@@ -60,8 +60,9 @@ class Comparison:
         """One line for people."""
         winner = "spiking network" if self.winner == "spiking" else f"{self.bits}-bit rate twin"
         head = (
-            f"on {self.profile} the {winner} wins: {self.spiking_uJ:.3g} µJ spiking, {self.twin_uJ:.3g} µJ {self.bits}-bit rate network (T={self.T}, "
-            f"mean rate {self.mean_rate:.1%}, {self.spikes_per_synapse:.2f} spikes a synapse)"
+            f"on {self.profile} the {winner} wins: {self.spiking_uJ:.3g} µJ spiking, {self.twin_uJ:.3g} µJ as a "
+            f"{self.bits}-bit rate network (T={self.T}, mean rate {self.mean_rate:.1%}, "
+            f"{self.spikes_per_synapse:.2f} spikes a synapse)"
         )
         if self.turning_rate is None:
             return f"{head}; no firing rate would turn that"

@@ -44,11 +44,11 @@ SCHEMA: dict[str, Any] = {
                 "required": ["name", "op", "signal", "connections", "neurons", *_STEPS],
                 "properties": {
                     "name": {"type": "string"},
-                    "op": {"enum": ["layer", "avgpool", "maxpool", "add"]},
+                    "op": {"enum": ["input", "layer", "avgpool", "maxpool", "add"]},
                     "signal": {"enum": ["spike", "graded", "analog"]},
                     "connections": _WHOLE,
                     "neurons": _WHOLE,
-                    **{what: _NUMBERS for what in _STEPS},
+                    **dict.fromkeys(_STEPS, _NUMBERS),
                 },
             },
         },

@@ -15,8 +15,8 @@ is a loop of an integrator without reset, a threshold and an inhibitory weight b
 
     LI (or I) -> Threshold -> Scale -> LI,   Scale = -threshold (1 - 1/tau) / gain
 
-That is exact, but neither SpikingJelly nor snnTorch reads these nodes; they read `reset=hard`. What cannot be said is an
-error that names the node: max pools, adaptive thresholds.
+That is exact, but neither SpikingJelly nor snnTorch reads these nodes; they read `reset=hard`. What cannot be said is
+an error that names the node: max pools, adaptive thresholds.
 """
 
 from __future__ import annotations

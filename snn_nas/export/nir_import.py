@@ -28,7 +28,8 @@ TYPES: dict[str, type[nir.NIRNode]] = {
     kind.__name__: kind
     for kind in (
         nir.Affine, nir.AvgPool2d, nir.Conv1d, nir.Conv2d, nir.CubaLI, nir.CubaLIF, nir.Delay, nir.Flatten, nir.I,
-        nir.IF, nir.Input, nir.LI, nir.LIF, nir.Linear, nir.NIRGraph, nir.Output, nir.Scale, nir.SumPool2d, nir.Threshold,
+        nir.IF, nir.Input, nir.LI, nir.LIF, nir.Linear, nir.NIRGraph, nir.Output, nir.Scale, nir.SumPool2d,
+        nir.Threshold,
     )
 }  # fmt: skip
 """Node types that are read."""

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import socket
 import subprocess
 import sys
@@ -95,15 +94,16 @@ def nnictl(*words: str, env: dict[str, str] | None = None) -> str:
     """Run `nnictl` of this environment and return what it printed.
 
     Raises:
-        UserError: it failed; the message is its last error.
+        UserError: it failed; the message is its last error, or what our manager.js said.
     """
-    command = [sys.executable, "-c", "from nni.tools.nnictl.nnictl import parse_args; parse_args()", *words]
+    command = [sys.executable, "-m", "snn_nas.nni.nnictl", *words]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     text = _COLOUR.sub("", done.stdout + done.stderr)
     if done.returncode:
         lines = [line for line in text.splitlines() if line.strip()]
-        errors = [line for line in lines if "snn-nas:" in line or "rror" in line] or lines or ["no reason given"]
-        raise UserError(f"nnictl {shlex.join(words[:1])}: {errors[-1].strip()}")
+        ours = [line for line in lines if line.startswith("snn-nas:")]
+        errors = ours or [line for line in lines if "rror" in line] or lines or ["no reason given"]
+        raise UserError(f"nnictl {words[0]}: {errors[-1].strip()}")
     return text
 
 

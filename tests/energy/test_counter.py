@@ -270,6 +270,17 @@ def test_silence_costs_only_what_no_spike_causes(chain: network.Network) -> None
     assert activity.scaled(2.0).total("synops") == pytest.approx(2 * activity.total("synops"))
 
 
+@pytest.mark.parametrize(
+    ("encoding", "macs"), [("whiten", 3 * 256 * 3 * 25), ("onoff", 3 * 256 * 2 * (7 + 13)), ("poisson", 0)]
+)
+def test_an_encoding_that_computes_is_counted(encoding: str, macs: int) -> None:
+    net = network.build(parse(CHAIN.replace("T=3", f"T=3,encoding={encoding}")), (3, 16, 16), 10)
+    net.encoding.fit(torch.rand(8, 3, 16, 16))
+    activity = count(net, [torch.rand(2, 3, 16, 16)])
+    assert sum(node.macs[0] for node in activity.nodes if node.op == "input") == macs
+    assert Activity.from_json(activity.to_json()) == activity
+
+
 def test_an_unknown_convention_is_one_line() -> None:
     with pytest.raises(UserError, match="graded is one of events, units, dense"):
         Conventions(graded="some")  # type: ignore[arg-type]

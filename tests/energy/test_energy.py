@@ -16,7 +16,8 @@ from snn_nas.energy.inference import inference_energy
 from snn_nas.energy.learning import learning_energy, work
 from snn_nas.energy.memory import accesses
 from snn_nas.energy.objectives import measure
-from snn_nas.energy.profile import profile
+from snn_nas.energy.profile import profile, profiles
+from snn_nas.energy.tables import by_profile
 from snn_nas.energy.twin import compare, twin_bits, twin_energy
 from snn_nas.genotype import Term, parse
 from snn_nas.graph import Graph, Node, Synapse
@@ -166,6 +167,17 @@ def test_no_twin_on_a_chip() -> None:
     g = tiny()
     with pytest.raises(UserError, match="rate twin"):
         compare(busy(g), g, profile("loihi"))
+
+
+def test_the_table_of_profiles_names_what_it_lacks() -> None:
+    g = tiny()
+    rows = {row["profile"]: row for row in by_profile(busy(g), g)}
+    assert set(rows) == set(profiles())
+    assert rows["loihi2"]["inference_uJ"] is None
+    assert rows["odin"]["learning_uJ"] is None
+    assert rows["lemaire"]["inference_uJ"] == inference_energy(busy(g), g, profile("lemaire")).total_uJ
+    with pytest.raises(UserError):
+        by_profile(busy(g), g, ["none"])
 
 
 def test_measure_reports_the_objectives() -> None:
