@@ -3,7 +3,8 @@
 Conditions: conv 64 to 64, 3x3, 32 x 32, T = 4, batch 16, binary inputs at 20 %, CPU, float32. Ours is the whole update:
 competition, traces, the pair sum, decorrelation of the change where switched on, per-neuron scaling. "Bare" is the pair
 sum alone, which is what SpikingJelly's learner does. Forward is the layer's own, synapse, norm and neurons, without
-gradients. All take turns in one process; the median of `--rounds` counts. Both sums are compared before timing.
+gradients. All take turns in one process; the median of `--rounds` counts. Both sums are compared
+before timing; at tau = 2 every term is a sum of powers of 2, so that they should be equal to the last bit.
 
     python benchmarks/stdp.py --threads 2 --out benchmarks/results/stdp_cpu.json
 """
@@ -11,18 +12,13 @@ gradients. All take turns in one process; the median of `--rounds` counts. Both 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 
 import torch
+from common import record
 from torch import Tensor, nn
 
 from neurons import population
@@ -54,7 +50,7 @@ def spikingjelly(synapse: nn.Conv2d, pre: Tensor, post: Tensor) -> Callable[[], 
         learner.in_spike_monitor.records.append(pre)
         learner.out_spike_monitor.records.append(post)
         found: Tensor = learner.step(on_grad=False)
-        return found
+        return found.detach()
 
     return job
 
@@ -108,37 +104,16 @@ def measure(rounds: int, peer_rounds: int) -> dict[str, object]:
     }
 
 
-def conditions(args: argparse.Namespace) -> dict[str, object]:
-    head = subprocess.run(["git", "rev-parse", "--verify", "-q", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
-    cpus = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": next((line.split(":")[1].strip() for line in cpus if "model name" in line), platform.processor()),
-        "cores": os.cpu_count(),
-        "threads": args.threads,
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "spikingjelly")},
-        "commit": head.stdout.strip() or None,
-        "uncommitted_changes": bool(changed.stdout.strip()),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--peer-rounds", type=int, default=2, help="of SpikingJelly, which takes seconds")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="write the record there too")
+    parser.add_argument("--out", help="file for the JSON record")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    record = {"benchmark": "stdp", "conditions": conditions(args)} | measure(args.rounds, args.peer_rounds)
-    text = json.dumps(record, indent=2)
-    print(text)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n")
+    load = round(os.getloadavg()[0], 2)
+    record("stdp", {"load_before": load} | measure(args.rounds, args.peer_rounds), args.out)
 
 
 if __name__ == "__main__":

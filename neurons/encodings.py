@@ -73,16 +73,16 @@ class Latency(Encoding):
 
 
 class Events(Encoding):
-    """Event frames `[B, T, C, H, W]`, with time brought to the front."""
+    """Event frames `[T, B, C, H, W]`, as the data sets of recordings give them: passed through."""
 
     def forward(self, images: Tensor) -> Tensor:
         """See `Encoding.forward`."""
-        if images.ndim != 5 or images.shape[1] != self.steps:
+        if images.ndim != 5 or images.shape[0] != self.steps:
             raise UserError(
-                f"encoding 'events' takes frames [B, {self.steps}, C, H, W], not {list(images.shape)}; "
+                f"encoding 'events' takes frames [{self.steps}, B, C, H, W], not {list(images.shape)}; "
                 "for still images ask for direct, poisson or latency"
             )
-        return images.transpose(0, 1)
+        return images
 
 
 class _Fitted(Encoding):

@@ -122,7 +122,7 @@ ENCODINGS: dict[str, EncodingDeclaration] = {
         EncodingDeclaration(
             name="events",
             summary="frames of events, passed through",
-            equation="[B, T, C, H, W] becomes [T, B, C, H, W]",
+            equation="y[t] = x[t]",
             source="Amir et al. 2017",
             timed=True,
         ),

@@ -11,7 +11,8 @@ for a later step. An adaptive threshold a[t+1] = rho a[t] + s[t] adds the slow c
 Here a sample's steps are done together: eps does not depend on j, so the sum is one convolution weight gradient, and
 eps_a, linear in eps, is summed from the other end of time; the result is the same sum. (Memory is therefore that of T
 steps; step by step it would be flat.) Without adaptation, with soft and detached reset, it is the gradient through time
-of this layer. Under hard reset it is not: the trace does not know of the reset. The norm counts as its running gain.
+of this layer. Under hard reset it is not: the trace does not know of the reset. A norm's backward step, per
+channel, comes between the membrane and the synapse.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from neurons.population import Population
 from rules.layer import Layer, Record
 from rules.rule import Root, Rule, Signals
-from rules.synapse import correlate, per_channel
+from rules.synapse import channel_mean, correlate, per_channel
 
 
 class EProp(Rule):
@@ -47,17 +48,15 @@ class EProp(Rule):
         errors = signals.errors()
         signal = (errors.flatten(0, 1) @ self.matrix).view_as(record.output)
         error = signal_at_membrane(neurons, slopes(neurons, record), signal)
-        gain = norm_gain(layer.norm)
-        if gain is not None:
-            error = error * per_channel(gain, error, 2)
+        # sum_t error[t] eps[t] = sum_t error[t] (K x)[t] = sum_s (K^T error)[s] x[s], and K^T error is at the current
         trace = membrane_trace(neurons, len(error), error)
         if record.static:
-            pre, post = record.input, torch.tensordot(trace.sum(1), error, 1)
+            at_current = torch.tensordot(trace.sum(1), error, 1)
+            pre, normed = record.input, record.normed
         else:
-            # sum_t error[t] (K x)[t] = sum_s (K^T error)[s] x[s]
-            pre = record.input.flatten(0, 1)
-            post = (trace.T @ error.flatten(1)).view_as(error).flatten(0, 1)
-        layer.synapse.weight.grad = correlate(layer.synapse, pre, post)
+            at_current = (trace.T @ error.flatten(1)).view_as(error).flatten(0, 1)
+            pre, normed = record.input.flatten(0, 1), record.normed.flatten(0, 1)
+        layer.synapse.weight.grad = correlate(layer.synapse, pre, through_norm(layer.norm, at_current, normed))
         return []
 
 
@@ -91,10 +90,17 @@ def membrane_trace(neurons: Population, T: int, like: Tensor) -> Tensor:
     return torch.where(gap >= 0, gain * decay ** gap.clamp_min(0), 0.0).to(like)
 
 
-def norm_gain(norm: nn.Module) -> Tensor | None:
-    """A batch norm's gain per channel, `[C]`, by its running statistics: local, and known before the batch is over."""
+def through_norm(norm: nn.Module, error: Tensor, normed: Tensor) -> Tensor:
+    """An error at a batch norm's output `normed` `[N, C, ...]`, taken to its input; the gain is the running one.
+
+    What a channel's mean and spread take from the error is local to the channel. Without it all weights turn to the
+    mean input, in which the norm leaves nothing to learn.
+    """
     if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-        return None
+        return error
     assert norm.running_var is not None
-    gain = (norm.running_var + norm.eps).rsqrt()
-    return gain if norm.weight is None else gain * norm.weight
+    assert norm.weight is None, "e-prop's norms are fixed"
+    if norm.training:
+        along = per_channel(channel_mean(error * normed), error, 1)
+        error = error - per_channel(channel_mean(error), error, 1) - normed * along
+    return error * per_channel((norm.running_var + norm.eps).rsqrt(), error, 1)

@@ -22,12 +22,14 @@ class Record:
     Attributes:
         input: `[T, B, ...]` or, where it is the same at every step, `[B, ...]`.
         output: spikes `[T, B, ...]`, still attached to this layer's own graph; for a readout, its currents.
-        current: what drove the neurons, norm and shortcuts included, `[T, B, ...]` or static `[B, ...]`; detached.
+        current: what drove the neurons, `[T, B, ...]` or static `[B, ...]`; detached.
+        normed: the part of it that came through the synapse and the norm, without shortcuts; detached.
     """
 
     input: Tensor
     output: Tensor
     current: Tensor
+    normed: Tensor
 
     @property
     def static(self) -> bool:
@@ -106,6 +108,7 @@ class Layer(nn.Module):
             else:
                 current = self.norm(self.transport(self.synapse, source.flatten(0, 1)))
                 current = current.unflatten(0, x.shape[:2])
+            normed = current
             for shortcut in shortcuts:
                 current = current + (shortcut if carries else shortcut.detach())
             output: Tensor
@@ -114,7 +117,7 @@ class Layer(nn.Module):
             else:
                 output = current.expand(self.T, *current.shape) if static else current
         if self.training and self.rule.reads:
-            self.record = Record(x.detach(), output, current.detach())
+            self.record = Record(x.detach(), output, current.detach(), normed.detach())
         return output if self.receives or self.population is None else output.detach()
 
     def after_step(self, decay: float) -> None:

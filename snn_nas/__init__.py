@@ -1,0 +1,1 @@
+"""snn-nas: search the topology of a spiking network and the learning rule of every layer, together."""

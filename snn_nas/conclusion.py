@@ -79,7 +79,7 @@ def conclude(
     from snn_nas.export import weights
     from snn_nas.export.nir_export import save_nir
 
-    data = settings.load("train")
+    data = settings.load(genotype, "train")
     folder.mkdir(parents=True, exist_ok=True)
     names = ["winner", "twin"] if twin else ["winner"]
     genotypes = {"winner": genotype, "twin": bp_twin(genotype)}
@@ -196,7 +196,11 @@ def _layers(model: Model, energy: Energy) -> list[dict[str, Any]]:
 
 def _conditions(settings: EvaluationSettings, data: Dataset, seed: int, device: str) -> dict[str, Any]:
     return {
-        **{key: value for key, value in asdict(replace(settings, training={})).items() if key not in ("training", "root")},
+        **{
+            key: value
+            for key, value in asdict(replace(settings, training={})).items()
+            if key not in ("training", "root")
+        },
         **settings.training,
         "seed": seed,
         "train": len(data.train),

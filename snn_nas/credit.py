@@ -54,6 +54,8 @@ class Credit:
         """The part of the learning weights that learns without a transported error; frozen ones are not counted."""
         shares = self.shares
         learning = 1.0 - shares["frozen"]
+        if learning <= 0.0:
+            return 1.0
         return (shares["broadcast"] + shares["local"] + shares["unsupervised"]) / learning
 
 
@@ -88,12 +90,13 @@ def _prune(graph: Graph) -> tuple[Graph, set[str]]:
     for node in graph.nodes:
         below = any(name in wants for name in node.inputs)
         if node.op == "layer":
-            if not below:
-                node = replace(node, transport="none")
-            needs = node.pair.declaration.error == "transported"
-            if not node.readout and (needs or node.transport != "none"):
+            pruned = node if below else replace(node, transport="none")
+            needs = pruned.pair.declaration.error == "transported"
+            if not node.readout and (needs or pruned.transport != "none"):
                 wants.add(node.name)
-        elif below:
+            nodes.append(pruned)
+            continue
+        if below:
             wants.add(node.name)
         nodes.append(node)
     return replace(graph, nodes=tuple(nodes)), wants

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from neurons.errors import UserError
 from neurons.settings import Value, nearest
@@ -15,12 +15,12 @@ from snn_nas.search.result import Result
 if TYPE_CHECKING:
     from snn_nas.data import Dataset
     from snn_nas.network import Network
-    from snn_nas.training import Epoch, Training
+    from snn_nas.training import Epoch
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 CHANCE_FACTOR = 1.2
-"""A network below this multiple of chance after an epoch is dead: among 15,625 spiking cells it finds every dead one."""
+"""A network below this multiple of chance after an epoch is dead: it found every dead cell among 15,625."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,21 @@ class EvaluationSettings:
             if value is not None and not (isinstance(value, int) and value >= 1):
                 raise UserError(f"{name} is a whole number of images, at least 1, not {value!r}")
 
-    def load(self, purpose: str = "search") -> Dataset:
-        """The data: for a search without its test split."""
+    def load(self, genotype: Genotype | None = None, purpose: Literal["search", "train"] = "search") -> Dataset:
+        """The data: for a search without its test split, and recordings cut into as many steps as the genotype has."""
         from snn_nas import data
+        from snn_nas.data.dataset import EVENT_STEPS
 
         root = None if self.root is None else Path(self.root)
+        T = None if genotype is None else genotype.settings.get("T")
         return data.load(
-            self.data, root=root, train=self.train, validation=self.validation, seed=self.split_seed, purpose=purpose  # type: ignore[arg-type]
+            self.data,
+            root=root,
+            train=self.train,
+            validation=self.validation,
+            seed=self.split_seed,
+            purpose=purpose,
+            steps=EVENT_STEPS if T is None else int(T),
         )
 
 
@@ -124,7 +132,7 @@ def evaluate(
     """
     from snn_nas.training import Diverged
 
-    data = data or settings.load()
+    data = data or settings.load(genotype)
     try:
         network, history = fit(genotype, settings, data, seed, on_epoch=on_epoch)
         metrics = {"accuracy": history[-1].accuracy, **measure(network, data, settings)}

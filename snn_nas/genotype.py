@@ -25,7 +25,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import replace as replace
 from functools import cached_property
 
 from neurons.errors import UserError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,9 @@ class Network(nn.Module):
     def _layer(self, node: Node, backend: str) -> Layer:
         assert node.synapse is not None
         assert node.rule is not None
-        neurons = None if node.neuron is None else population.build(node.neuron.name, node.neuron.values, backend=backend)
+        neurons = (
+            None if node.neuron is None else population.build(node.neuron.name, node.neuron.values, backend=backend)
+        )
         return Layer(
             _synapse(node.synapse, bias=node.readout),
             neurons,
@@ -153,10 +155,9 @@ def _synapse(geometry: Geometry, *, bias: bool) -> nn.Conv2d | nn.Linear:
     return synapse
 
 
-def _per_step(x: Tensor, static: bool, pool: torch.nn.Module | object) -> Tensor:
-    assert callable(pool)
+def _per_step(x: Tensor, static: bool, pool: Callable[[Tensor], Tensor]) -> Tensor:
+    """Pool `[B, C, H, W]` or every step of `[T, B, C, H, W]`."""
     if static:
-        pooled: Tensor = pool(x)
-        return pooled
+        return pool(x)
     pooled = pool(x.flatten(0, 1))
-    return pooled.unflatten(0, x.shape[:2])
+    return pooled.view(*x.shape[:2], *pooled.shape[1:])

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from snn_nas.training_settings import Training
 __all__ = ["Diverged", "Epoch", "Optimisers", "Training", "accuracy", "learn", "predict", "train", "train_layer"]
 
 
-class Diverged(RuntimeError):
+class Diverged(RuntimeError):  # noqa: N818  a way for a trial to end
     """The loss is no number any more."""
 
 
@@ -47,7 +48,7 @@ class Optimisers:
         self._optimisers: list[torch.optim.Optimizer] = []
         self._schedules: list[torch.optim.lr_scheduler.LRScheduler] = []
         for declared, members in groups.items():
-            weights = [layer.synapse.weight for layer in members if layer.synapse.weight.requires_grad]
+            weights: list[Any] = [layer.synapse.weight for layer in members if layer.synapse.weight.requires_grad]
             chosen = {id(weight) for weight in weights}
             others = [p for m in members for p in m.parameters() if p.requires_grad and id(p) not in chosen]
             if not weights and not others:
@@ -78,7 +79,7 @@ def learn(network: Network, images: Tensor, labels: Tensor, training: Training) 
     currents = network(images)
     loss = F.cross_entropy(currents.mean(0), labels, label_smoothing=training.label_smoothing)
     roots = [(loss, None), *network.roots(Signals.of(currents, labels, training.label_smoothing))]
-    torch.autograd.backward([t for t, _ in roots], [g for _, g in roots])  # type: ignore[misc]
+    torch.autograd.backward([t for t, _ in roots], [g for _, g in roots])
     return loss.detach()
 
 

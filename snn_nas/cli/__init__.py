@@ -14,6 +14,7 @@ from snn_nas.cli.lists import rules, spaces
 from snn_nas.cli.report import report
 from snn_nas.cli.search import search
 from snn_nas.cli.train import train
+from snn_nas.cli.view import view
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (search, train, evaluate, energy, export, report, rules, spaces):
+for command in (search, train, evaluate, energy, export, report, view, rules, spaces):
     cli.add_command(command)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from neurons.errors import UserError
 from snn_nas.evaluation import EvaluationSettings
-from snn_nas.nni.config import read_config
+from snn_nas.nni.config import read_config, with_data
 from snn_nas.nni.study import DEFAULTS, build_space
 from snn_nas.nni.trial import read_settings
 from snn_nas.search import create, objectives
@@ -32,13 +32,17 @@ class Configuration:
     seed: int
 
 
-def read(path: Path) -> Configuration:
+def read(path: Path, data: str | None = None) -> Configuration:
     """Read and check a configuration: its tuner, space, strategy, objectives and every word of its trial command.
+
+    `data` replaces its data set.
 
     Raises:
         UserError: whatever is wrong, in one line.
     """
     raw = read_config(path)
+    if data is not None:
+        raw = with_data(raw, data)
     words = shlex.split(str(raw["trialCommand"]))
     if TRIAL not in words:
         raise UserError(f"{path}: trialCommand does not run `python -m {TRIAL}`")

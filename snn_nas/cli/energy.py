@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", required=False, type=click.Path(path_type=Path))
-@click.option("--profile", "names", multiple=True, help="A profile's name or YAML file; may be repeated. Default: 45nm_fp32.")
+@click.option(
+    "--profile", "names", multiple=True, help="A profile's name or YAML file; may be repeated. Default: 45nm_fp32."
+)
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @click.option("--data", help="Data set; by default the one that the network was trained on.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
@@ -103,7 +105,8 @@ def _draw(rows: list[dict[str, Any]], records: list[dict[str, Any]]) -> None:
     console = Console()
     for record in records:
         mine = [row for row in rows if row["profile"] == record["profile"]]
-        table = Table(title=f"Energy per {'sample learned' if record['what'] == 'learning' else 'inference'}, µJ, on {record['profile']} ({record['kind']})")
+        what = "sample learned" if record["what"] == "learning" else "inference"
+        table = Table(title=f"Energy per {what}, µJ, on {record['profile']} ({record['kind']})")
         for column in list(mine[0])[1:]:
             table.add_column(column.removesuffix("_uJ"), justify="left" if column == "layer" else "right")
         for row in mine:

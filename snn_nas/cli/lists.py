@@ -40,7 +40,9 @@ def rules(form: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Learning rules: update / transport", caption="bp is the twin to compare with, never a candidate")
+    table = Table(
+        title="Learning rules: update / transport", caption="bp is the twin to compare with, never a candidate"
+    )
     for column in rows[0]:
         table.add_column(column, overflow="fold")
     for row in rows:

@@ -24,16 +24,20 @@ FINAL_FACTOR = 3
 @click.option("--trials", type=click.IntRange(1), help="Instead of the configuration's maxTrialNumber.")
 @click.option("--concurrency", type=click.IntRange(1), help="Instead of its trialConcurrency.")
 @click.option("--seed", type=click.IntRange(0), help="Instead of its seed.")
+@click.option("--data", help="Another data set of the same kind, such as cifar10_jpeg for cifar10.")
 @click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where NNI's page listens: it has NO login.")
 @click.option("--port", type=click.IntRange(1024, 65535), help="Its port; by default a free one.")
 @click.option("--keep", is_flag=True, help="Leave NNI's web page running at the end.")
-@click.option("--final-epochs", type=click.IntRange(1), help=f"Epochs of the winner; by default {FINAL_FACTOR} x a trial's.")
+@click.option(
+    "--final-epochs", type=click.IntRange(1), help=f"Epochs of the winner; by default {FINAL_FACTOR} x a trial's."
+)
 def search(
     config: Path,
     trials: int | None,
     concurrency: int | None,
     seed: int | None,
+    data: str | None,
     out: Path,
     host: str,
     port: int | None,
@@ -51,16 +55,24 @@ def search(
     from snn_nas.nni.experiment import Experiment
 
     console = Console()
-    asked = read(config)
+    asked = read(config, data)
     if seed is not None:
         asked = replace(asked, seed=seed)
     _check_data(asked)
     experiment = Experiment(
-        config, folder=out, host=host, port=port, trials=trials, concurrency=concurrency, seed=seed, keep=keep
+        config,
+        folder=out,
+        host=host,
+        port=port,
+        trials=trials,
+        concurrency=concurrency,
+        seed=seed,
+        data=data,
+        keep=keep,
     )
     if host not in ("127.0.0.1", "localhost", "::1"):
         console.print(
-            f"[bold red]NNI's page will listen on {host}. It has no login: whoever reaches it can run commands as you.[/]"
+            f"[bold red]NNI's page will listen on {host}. It has NO login: whoever reaches it can run commands as you."
         )
     started = time.monotonic()
     with experiment:
@@ -72,7 +84,11 @@ def search(
     finish(experiment.folder, asked, results, final_epochs, console)
     if keep:
         console.print(f"NNI's page is still at {experiment.url}; stop it with: nnictl stop {experiment.id}")
-    console.print(f"To look at the search in NNI's page again: nnictl view {experiment.id} -e {experiment.folder.parent}")
+    else:
+        console.print(
+            f"NNI's page again: snn-nas view {_short(experiment.folder)}   (or: nnictl view {experiment.id})",
+            soft_wrap=True,
+        )
 
 
 def finish(
@@ -90,7 +106,12 @@ def finish(
     genotype = parse(best.genotype)
     count = epochs or FINAL_FACTOR * int(asked.settings.training.get("epochs", 5))
     settings = replace(asked.settings, training={**asked.settings.training, "epochs": count})
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[accuracy]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[accuracy]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         bars = {
             name: progress.add_task(f"Training the {label}", total=count, accuracy="", start=False)
@@ -106,9 +127,7 @@ def finish(
             genotype, settings, folder / "winner", seed=trial_seed(asked.seed, genotype.digest), on_epoch=on_epoch
         )
     page = write(folder)
-    console.print(
-        pareto_table(results, objectives(asked.front), profile=record["profile"], winner=record["digest"])
-    )
+    console.print(pareto_table(results, objectives(asked.front), profile=record["profile"], winner=record["digest"]))
     _summary(record, console)
     for label, path in (
         ("report", page),
@@ -148,7 +167,10 @@ def _follow(experiment: Experiment, console: Console) -> None:
         for now in experiment.watch():
             news = []
             if now.best_accuracy is not None:
-                news.append(f"best {now.best_accuracy:.1%}" + (f" at {now.energy_uJ:.3g} µJ" if now.energy_uJ is not None else ""))
+                news.append(
+                    f"best {now.best_accuracy:.1%}"
+                    + (f" at {now.energy_uJ:.3g} µJ" if now.energy_uJ is not None else "")
+                )
             if now.failed:
                 news.append(f"{now.failed} dead or failed")
             if now.eta is not None:

@@ -10,7 +10,9 @@ import click
 
 @click.command()
 @click.argument("genotype")
-@click.option("--data", default="digits", show_default=True, help="Data set: digits, fashion_mnist, cifar10, imagefolder:PATH ...")
+@click.option(
+    "--data", default="digits", show_default=True, help="Data set: digits, fashion_mnist, cifar10, imagefolder:PATH ..."
+)
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for weights, .nir and the record.")
 @click.option("--epochs", default=20, show_default=True)
@@ -24,8 +26,10 @@ import click
 @click.option("--seed", default=0, show_default=True)
 @click.option("--twin/--no-twin", default=False, help="Train the bp twin too, to compare with.")
 @click.option("--test/--no-test", default=True, help="Open the test split at the end.")
-def train(genotype: str, out: Path, root: Path | None, images: int | None, seed: int, twin: bool, test: bool, **given: Any) -> None:
-    """Train GENOTYPE, a text or a file that holds one, and write weights, .nir, activity and a record with every number."""
+def train(
+    genotype: str, out: Path, root: Path | None, images: int | None, seed: int, twin: bool, test: bool, **given: Any
+) -> None:
+    """Train GENOTYPE, a text or a file that holds one; write weights, .nir, activity and a record of every number."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -46,7 +50,11 @@ def train(genotype: str, out: Path, root: Path | None, images: int | None, seed:
     for name in ("metrics", "twin"):
         if record[name]:
             shown = ", ".join(f"{key} {value:.4g}" for key, value in record[name].items())
-            console.print(f"{'network' if name == 'metrics' else 'bp twin'} [{record['profile']}]: {shown}", soft_wrap=True, markup=False)
+            console.print(
+                f"{'network' if name == 'metrics' else 'bp twin'} [{record['profile']}]: {shown}",
+                soft_wrap=True,
+                markup=False,
+            )
     if record["files"]["nir_reason"]:
         console.print(f"no .nir: {record['files']['nir_reason']}", soft_wrap=True)
     console.print(f"written to {out}")

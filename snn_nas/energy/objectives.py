@@ -56,10 +56,7 @@ def metrics(network: Network, activity: Activity, on: Profile | str = DEFAULT) -
         "mean_rate": activity.mean_rate,
         "spikes_per_synapse": activity.spikes_per_synapse,
     }
-    try:
-        found["locality"] = network.credit.locality
-    except ZeroDivisionError:  # every weight is frozen
-        found["locality"] = 1.0
+    found["locality"] = network.credit.locality
     learning = learning_energy(activity, graph, priced)
     if "learning updates" not in learning.missing:
         found["learning_energy_uJ"] = learning.total_uJ

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,13 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def override(
-    config: Mapping[str, Any], *, trials: int | None, concurrency: int | None, seed: int | None, folder: Path
+    config: Mapping[str, Any],
+    *,
+    trials: int | None,
+    concurrency: int | None,
+    seed: int | None,
+    data: str | None = None,
+    folder: Path,
 ) -> dict[str, Any]:
     """The configuration with what the command line asked for."""
     changed = {**config, "experimentWorkingDirectory": str(folder)}
@@ -58,7 +65,23 @@ def override(
         tuner = dict(changed.get("tuner") or {})
         tuner["classArgs"] = {**(tuner.get("classArgs") or {}), "seed": seed}
         changed["tuner"] = tuner
-    return changed
+    return changed if data is None else with_data(changed, data)
+
+
+def with_data(config: Mapping[str, Any], data: str) -> dict[str, Any]:
+    """The same search on another data set: in the trial's command and in the space.
+
+    Raises:
+        UserError: the configuration does not say where its data set stands.
+    """
+    words = shlex.split(str(config["trialCommand"]))
+    tuner = dict(config.get("tuner") or {})
+    given = dict(tuner.get("classArgs") or {})
+    if not any(word.startswith("data=") for word in words) or "data" not in (given.get("space") or {}):
+        raise UserError("the data set can be replaced only where trialCommand and the tuner's space name one")
+    words = [f"data={data}" if word.startswith("data=") else word for word in words]
+    given["space"] = {**given["space"], "data": data}
+    return {**config, "trialCommand": shlex.join(words), "tuner": {**tuner, "classArgs": given}}
 
 
 def write_config(config: Mapping[str, Any], folder: Path) -> Path:

@@ -54,6 +54,7 @@ class Experiment:
         trials: int | None = None,
         concurrency: int | None = None,
         seed: int | None = None,
+        data: str | None = None,
         keep: bool = False,
     ) -> None:
         """Read the configuration; nothing is started.
@@ -64,7 +65,9 @@ class Experiment:
             UserError: there is no such configuration, or it names no number of trials.
         """
         self.base = folder.resolve()
-        self.config = override(read_config(config), trials=trials, concurrency=concurrency, seed=seed, folder=self.base)
+        self.config = override(
+            read_config(config), trials=trials, concurrency=concurrency, seed=seed, data=data, folder=self.base
+        )
         self.host, self.port, self.keep = host, port, keep
         self.total = int(self.config.get("maxTrialNumber") or 0)
         if not self.total:

@@ -134,7 +134,8 @@ class Chain(Space):
         """See `Space.sample`: the genotypes that can follow each choice are counted, and it is drawn in proportion."""
         totals = [self._completions(depth, 0, self.shape[1:], False) for depth in self.depth]
         left = rng.choices(self.depth, totals)[0]
-        channels, sides, carried = 0, self.shape[1:], False
+        channels, carried = 0, False
+        sides: tuple[int, ...] = self.shape[1:]
         genes: list[Gene] = []
         while left:
             options = self._options(left, channels, sides, carried)
@@ -269,7 +270,8 @@ class Chain(Space):
     def repair(self, genotype: Genotype) -> Genotype:
         """See `Space.repair`: impossible pools and skips are dropped; what cannot get an error learns without one."""
         *genes, readout = genotype.genes
-        sides, channels = self.shape[1:], 0
+        channels = 0
+        sides: tuple[int, ...] = self.shape[1:]
         for index, gene in enumerate(genes):
             settings = _layer_settings(gene, f"layer{index + 1}")
             if settings["down"] != "none" and min(sides) < 2:
@@ -530,7 +532,7 @@ def _expand(nodes: list[Node], gene: Gene, index: int, classes: int) -> None:
         raise UserError(f"{name}: no convolution can follow a linear layer")
     c, k = int(settings["c"]), int(settings["k"])
     stride = 2 if settings["down"] == "stride" else 1
-    shortcuts = ()
+    shortcuts: tuple[str, ...] = ()
     if settings["skip"]:
         if below.op == "input":
             raise UserError(f"{name}: the first layer has no input spikes to skip with; leave out its skip=1")

@@ -70,12 +70,12 @@ def test_latency_fires_once_and_the_earlier_the_brighter() -> None:
     assert encodings.build("latency", {"floor": 0.2}, steps=5)(x).sum() == 2
 
 
-def test_events_bring_time_to_the_front_or_say_what_they_take() -> None:
-    frames = torch.rand(2, 4, 1, 3, 3)
+def test_events_pass_or_say_what_they_take() -> None:
+    frames = torch.rand(4, 2, 1, 3, 3)
     encoding = encodings.build("events", steps=4)
-    assert torch.equal(encoding(frames)[1, 0], frames[0, 1])
-    for wrong in (torch.rand(2, 3, 1, 3, 3), torch.rand(2, 1, 3, 3)):
-        with pytest.raises(UserError, match=r"takes frames \[B, 4, C, H, W\]"):
+    assert torch.equal(encoding(frames), frames)
+    for wrong in (torch.rand(3, 2, 1, 3, 3), torch.rand(4, 1, 3, 3)):
+        with pytest.raises(UserError, match=r"takes frames \[4, B, C, H, W\]"):
             encoding(wrong)
 
 

@@ -29,12 +29,8 @@ def record(kind: str, T: int, static: bool = False) -> tuple[nn.Module, Record, 
         pre = torch.randn_like(pre[0])
     shape = made(pre if static else pre[0]).shape
     post = (torch.rand(T, *shape) < 0.3).double()
-    return made, Record(pre, post, torch.randn(shape if static else post.shape).double()), (torch.rand(shape) < 0.5).double()
-
-
-def centred(pre: Tensor) -> Tensor:
-    """Without each channel's mean over everything else, `[T, B, C, ...]`."""
-    return pre - pre.mean([d for d in range(pre.dim()) if d != 2], keepdim=True)
+    current = torch.randn(shape if static else post.shape).double()
+    return made, Record(pre, post, current, current), (torch.rand(shape) < 0.5).double()
 
 
 def pair_weights(T: int) -> dict[int, float]:
@@ -135,7 +131,7 @@ def test_who_wins_too_often_is_handicapped_until_all_win_alike() -> None:
     rule = bench.layer.rule
     torch.manual_seed(0)
     current = torch.randn(64, 6, 4, 4).double() + torch.arange(6).view(-1, 1, 1)  # the last would always win
-    held = Record(current, current.unsqueeze(0), current)
+    held = Record(current, current.unsqueeze(0), current, current)
     first = rule.compete(held).mean((0, 2, 3))
     for _ in range(400):
         last = rule.compete(held).mean((0, 2, 3))

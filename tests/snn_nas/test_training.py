@@ -28,7 +28,8 @@ def build(text: Genotype, seed: int = 0) -> networks.Network:
 
 
 @pytest.mark.parametrize(
-    ("rule", "up"), [("bp", "exact"), ("usf", "usf"), ("frsf", "frsf"), ("fa", "fa"), ("dfa", "none"), ("local", "none")]
+    ("rule", "up"),
+    [("bp", "exact"), ("usf", "usf"), ("frsf", "frsf"), ("fa", "fa"), ("dfa", "none"), ("local", "none")],
 )
 def test_every_rule_learns_digits(digits: data_sets.Dataset, rule: str, up: str) -> None:
     history = train(build(genotype(rule, up)), digits, Training(epochs=6, batch_size=32), seed=0)
