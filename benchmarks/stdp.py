@@ -43,7 +43,8 @@ def layer(**settings: str | float) -> Layer:
 def spikingjelly(synapse: nn.Conv2d, pre: Tensor, post: Tensor) -> Callable[[], Tensor]:
     from spikingjelly.activation_based import learning, neuron
 
-    learner = learning.STDPLearner("m", synapse, neuron.LIFNode(step_mode="m"), TAU, TAU, torch.ones_like, torch.ones_like)
+    node = neuron.LIFNode(step_mode="m")
+    learner = learning.STDPLearner("m", synapse, node, TAU, TAU, torch.ones_like, torch.ones_like)
 
     def job() -> Tensor:
         learner.reset()
@@ -98,7 +99,8 @@ def measure(rounds: int, peer_rounds: int) -> dict[str, object]:
         "median_ms": {name: round(value, 2) for name, value in median.items()},
         "runs": {name: len(each) for name, each in times.items()},
         "spikingjelly_over": {
-            name: round(median["spikingjelly"] / median[name], 1) for name in ("pair_sum", "update", "update_decorrelated")
+            name: round(median["spikingjelly"] / median[name], 1)
+            for name in ("pair_sum", "update", "update_decorrelated")
         },
         "over_forward": {name: round(median[name] / median["forward"], 2) for name in median if name != "forward"},
     }

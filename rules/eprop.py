@@ -99,7 +99,7 @@ def through_norm(norm: nn.Module, error: Tensor, normed: Tensor) -> Tensor:
     if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
         return error
     assert norm.running_var is not None
-    assert norm.weight is None, "e-prop's norms are fixed"
+    assert not norm.affine, "e-prop's norms are fixed"
     if norm.training:
         along = per_channel(channel_mean(error * normed), error, 1)
         error = error - per_channel(channel_mean(error), error, 1) - normed * along

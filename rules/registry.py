@@ -33,7 +33,7 @@ TRANSPORTS: Mapping[str, str] = {
 CARRIERS = tuple(TRANSPORTS)
 """Every transport, `none` first."""
 
-KP_DECAY = 3.0
+KP_DECAY = 10.0
 """Weight decay of a layer that transports by `kp`: B - W shrinks by learning rate times this in every step."""
 
 

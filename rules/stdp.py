@@ -38,8 +38,8 @@ from rules.layer import Layer, Record
 from rules.rule import Root, Rule, Signals
 from rules.synapse import Synapse, channel_mean, correlate, per_channel, unit_norm_
 
-BATCHES = 30
-"""From how many batches `prepare` takes its statistics."""
+BATCHES, PATCHES = 30, 16_384
+"""`prepare` takes its statistics from so many batches, and of each from images that have about so many patches."""
 
 
 class Competitive(Rule):
@@ -62,7 +62,8 @@ class Competitive(Rule):
     def prepare(self, layer: Layer, inputs: Iterable[Tensor]) -> None:
         """Measure the covariance of the fan-in."""
         if self.whitening.numel():
-            spread = covariance(layer.synapse, (_rates(layer, x) for x in islice(inputs, BATCHES)))
+            rates = (_rates(layer, x) for x in islice(inputs, BATCHES))
+            spread = covariance(layer.synapse, (x[: max(1, PATCHES // x[0, :1].numel())] for x in rates))
             self.whitening.copy_(inverse(spread, float(self.settings["decorrelate"])))
 
     def compete(self, record: Record) -> Tensor:

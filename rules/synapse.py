@@ -25,11 +25,26 @@ def run(synapse: Synapse, x: Tensor, weight: Tensor | None = None) -> Tensor:
     return nn.functional.conv2d(x, weight, bias, synapse.stride, synapse.padding, synapse.dilation, synapse.groups)
 
 
-def carry(synapse: Synapse, error: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
-    """The transposed product: an error at the current, `[N, C', ...]`, down to that of x, `[N, C, ...]`."""
+def backward(
+    synapse: Synapse, error: Tensor, x: Tensor, matrix: Tensor, *, down: bool = True, up: bool = True
+) -> tuple[Tensor | None, Tensor | None]:
+    """Both products of a backward pass, in the one call in which back-propagation takes them.
+
+    Args:
+        synapse: whose geometry it is.
+        error: at the current, `[N, C', ...]`.
+        x: the input, `[N, C, ...]`.
+        matrix: in the weight's shape; it carries the error down. The weight's own gradient does not depend on it.
+        down: whether the error at the input is wanted, in x's shape.
+        up: whether the weight's gradient is wanted.
+    """
     if isinstance(synapse, nn.Linear):
-        return error @ matrix
-    return _convolution_backward(synapse, error, x, matrix, 0)
+        return error @ matrix if down else None, error.T @ x if up else None
+    below, weight, _ = torch.ops.aten.convolution_backward(
+        error, x, matrix, None, synapse.stride, synapse.padding, synapse.dilation, False, [0, 0],
+        synapse.groups, [down, up, False],
+    )  # fmt: skip
+    return below, weight
 
 
 def correlate(synapse: Synapse, pre: Tensor, post: Tensor) -> Tensor:
@@ -40,17 +55,8 @@ def correlate(synapse: Synapse, pre: Tensor, post: Tensor) -> Tensor:
         pre: `[N, C, H, W]` or `[N, C]`; time is folded into N.
         post: `[N, C', H', W']` or `[N, C']`.
     """
-    if isinstance(synapse, nn.Linear):
-        return post.T @ pre
-    return _convolution_backward(synapse, post, pre, synapse.weight, 1)
-
-
-def _convolution_backward(conv: nn.Conv2d, grad: Tensor, x: Tensor, weight: Tensor, which: int) -> Tensor:
-    """The gradient of a convolution for its input (`which` 0) or its weight (1)."""
-    found: Tensor = torch.ops.aten.convolution_backward(
-        grad, x, weight, None, conv.stride, conv.padding, conv.dilation, False, [0, 0], conv.groups,
-        [which == 0, which == 1, False],
-    )[which]  # fmt: skip
+    found = backward(synapse, post, pre, synapse.weight, down=False)[1]
+    assert found is not None
     return found
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rules.synapse import Synapse, carry, correlate, fans, per_channel, run
+from rules.synapse import Synapse, backward, fans, per_channel, run
 
 
 class Transport(nn.Module):
@@ -166,9 +166,4 @@ class _Carry(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, feedback = ctx.saved_tensors
         down, up = ctx.needs_input_grad[:2]
-        return (
-            carry(ctx.synapse, grad, x, feedback) if down else None,
-            correlate(ctx.synapse, x, grad) if up else None,
-            None,
-            None,
-        )
+        return *backward(ctx.synapse, grad, x, feedback, down=down, up=up), None, None

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurons.errors import UserError
+from snn_nas import spaces
 from snn_nas.conditions import conditions
 from snn_nas.controls import bp_twin
+from snn_nas.credit import check
 from snn_nas.evaluation import EvaluationSettings, fit
 from snn_nas.genotype import Genotype
 from snn_nas.search.files import write_json
@@ -55,10 +57,25 @@ def choose(results: list[Result]) -> Result:
     return max(good, key=lambda r: (r.metrics["accuracy"], -r.metrics.get("energy_uJ", 0.0)))
 
 
+def prepare(genotype: Genotype, settings: EvaluationSettings) -> Dataset:
+    """Find what is wrong with a request before anything is written, and load the data, the test split sealed.
+
+    Raises:
+        UserError: the genotype is invalid for this data, the data is missing, or the device or a setting is wrong.
+    """
+    from snn_nas.data import describe
+
+    entry = describe(settings.data)
+    check(spaces.graph(genotype, entry.shape, entry.classes))
+    settings.resolve_device()
+    return settings.load(genotype, "train")
+
+
 def conclude(
     genotype: Genotype,
     settings: EvaluationSettings,
     folder: Path,
+    data: Dataset,
     *,
     seed: int,
     twin: bool = True,
@@ -66,6 +83,8 @@ def conclude(
     on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
     """Train to the end, compare with the twin, open the test split once, export; returns the record.
+
+    `data` comes from `prepare`.
 
     Both networks get the same data, budget and seed. The number of epochs was fixed before, and the last epoch counts:
     nothing is picked on validation data here, let alone on the test split.
@@ -79,7 +98,6 @@ def conclude(
     from snn_nas.export import weights
     from snn_nas.export.nir_export import save_nir
 
-    data = settings.load(genotype, "train")
     folder.mkdir(parents=True, exist_ok=True)
     names = ["winner", "twin"] if twin else ["winner"]
     genotypes = {"winner": genotype, "twin": bp_twin(genotype)}

@@ -93,6 +93,20 @@ class EvaluationSettings:
             if value is not None and not (isinstance(value, int) and value >= 1):
                 raise UserError(f"{name} is a whole number of images, at least 1, not {value!r}")
 
+    def resolve_device(self) -> str:
+        """`cpu` or `cuda`.
+
+        Raises:
+            UserError: a GPU was asked for and there is none.
+        """
+        import torch
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("device=cuda: torch finds no CUDA device here; use --device cpu or auto")
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
     def load(self, genotype: Genotype | None = None, purpose: Literal["search", "train"] = "search") -> Dataset:
         """The data: for a search without its test split, and recordings cut into as many steps as the genotype has."""
         from snn_nas import data
@@ -162,7 +176,7 @@ def fit(
     from snn_nas import network as networks
     from snn_nas.training import Training, train
 
-    device = _device(settings.device)
+    device = settings.resolve_device()
     torch.manual_seed(seed)
     network = networks.build(genotype, data.shape, data.classes, normalise=data.normalise, backend=settings.backend)
 
@@ -205,13 +219,3 @@ def _silence(network: Network, data: Dataset) -> str:
         if rate > 1 - 1e-3:
             return f"{name} is saturated"
     return "every layer fires, but the readout tells no classes apart"
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda: torch finds no CUDA device here; use device=cpu or device=auto")
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name

@@ -70,15 +70,20 @@ class Network(nn.Module):
             settings=node.rule.values,
         )
 
-    def forward(self, images: Tensor, until: str | None = None) -> Tensor:
-        """Currents `[T, B, classes]`; with `until`, the input of that layer instead, and nothing above it is run."""
+    def forward(self, images: Tensor, until: str | None = None, *, through: bool = False) -> Tensor:
+        """Currents `[T, B, classes]`.
+
+        With `until`, the input of that layer instead, or with `through` its output, and nothing above it is run.
+        """
         values: dict[str, Tensor] = {}
         static = self.graph.static
         for node in self.graph:
-            if node.name == until:
+            if node.name == until and not through:
                 return values[node.inputs[0]]
             below = [values[name] for name in node.inputs]
             values[node.name] = self._run(node, images, below, bool(node.inputs) and node.inputs[0] in static)
+            if node.name == until:
+                return values[node.name]
             for name in self._done[node.name]:
                 del values[name]
         return values[self.graph.nodes[-1].name]

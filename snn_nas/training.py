@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -106,13 +107,19 @@ def train(
     first = [name for name, layer in network.layers.items() if _layerwise(layer)]
     for name in first:
         train_layer(network, name, data.train, training, order, device)
+    finished = [network.layers[name] for name in first]
+    _train_mode(network, finished)
+    for name, layer in network.layers.items():
+        if name not in first:
+            assert isinstance(layer, Layer)
+            layer.rule.prepare(layer, _inputs(network, name, data.train, training, order, device))
     joint = [layer for layer in network if not _layerwise(layer)]
     batches = -(-len(data.train) // training.batch_size)
     optimisers = Optimisers(joint, training, batches * training.epochs)
     history = []
     for number in range(1, training.epochs + 1):
         started = time.perf_counter()
-        _train_mode(network, [network.layers[name] for name in first])
+        _train_mode(network, finished)
         total = torch.zeros((), device=device)
         for images, labels in data.train.batches(
             training.batch_size, order, data.augmentation if training.augment else None, device
@@ -137,27 +144,39 @@ def train_layer(
     order: torch.Generator,
     device: torch.device | str = "cpu",
 ) -> None:
-    """Let one layer learn alone on the output of the layers below it, which do not change meanwhile."""
+    """Let one layer learn alone on the output of the layers below it, whose weights do not change meanwhile.
+
+    Its rule writes its own change, from this layer alone: there is no output yet. Layers below that learn later, or
+    never, run as in training, so that the norms through which they are seen are theirs.
+    """
     layer = network.layers[name]
     assert isinstance(layer, Layer)
-    static = network.graph[name].inputs[0] in network.graph.static
-    network.eval()
-    layer.train()
-
-    def inputs() -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in split.batches(training.batch_size, order, None, device):
-            with torch.no_grad():
-                x = network(images, until=name)
-            yield x, labels  # not from inside, or whoever reads this would lose gradients too
-
-    layer.rule.prepare(layer, (x for x, _ in inputs()))
+    below = itertools.takewhile(lambda other: other != name, network.layers)
+    _train_mode(network, [network.layers[other] for other in below if _layerwise(network.layers[other])])
+    layer.rule.prepare(layer, _inputs(network, name, split, training, order, device))
     batches = -(-len(split) // training.batch_size)
     optimisers = Optimisers([layer], training, batches * training.layerwise_epochs)
     for _ in range(training.layerwise_epochs):
-        for x, labels in inputs():
-            layer(x, static=static)
-            layer.rule.update(layer, Signals.silent(len(labels), network.graph.classes, x))
+        for images, labels in split.batches(training.batch_size, order, None, device):
+            with torch.no_grad():
+                network(images, until=name, through=True)
+            layer.rule.update(layer, Signals.silent(len(labels), network.graph.classes, images))
             optimisers.step()
+
+
+def _inputs(
+    network: Network,
+    name: str,
+    split: Split,
+    training: Training,
+    order: torch.Generator,
+    device: torch.device | str,
+) -> Iterator[Tensor]:
+    """A layer's own inputs, batch by batch; nothing is run, and nothing drawn from `order`, before they are read."""
+    for images, _ in split.batches(training.batch_size, order, None, device):
+        with torch.no_grad():
+            x = network(images, until=name)
+        yield x  # not from inside, or whoever reads this would lose gradients too
 
 
 @torch.no_grad()

@@ -97,7 +97,7 @@ def finish(
     """Train the winner to the end and say what was found."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from snn_nas.conclusion import choose, conclude
+    from snn_nas.conclusion import choose, conclude, prepare
     from snn_nas.genotype import parse
     from snn_nas.report import pareto_table, write
     from snn_nas.search import objectives, trial_seed
@@ -106,6 +106,7 @@ def finish(
     genotype = parse(best.genotype)
     count = epochs or FINAL_FACTOR * int(asked.settings.training.get("epochs", 5))
     settings = replace(asked.settings, training={**asked.settings.training, "epochs": count})
+    data = prepare(genotype, settings)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -124,7 +125,12 @@ def finish(
             progress.update(bars[name], completed=number, accuracy=f"validation {accuracy:.1%}")
 
         record = conclude(
-            genotype, settings, folder / "winner", seed=trial_seed(asked.seed, genotype.digest), on_epoch=on_epoch
+            genotype,
+            settings,
+            folder / "winner",
+            data,
+            seed=trial_seed(asked.seed, genotype.digest),
+            on_epoch=on_epoch,
         )
     page = write(folder)
     console.print(pareto_table(results, objectives(asked.front), profile=record["profile"], winner=record["digest"]))

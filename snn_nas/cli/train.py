@@ -34,19 +34,20 @@ def train(
     from rich.progress import Progress
 
     from snn_nas.cli.files import read_genotype
-    from snn_nas.conclusion import conclude
+    from snn_nas.conclusion import conclude, prepare
     from snn_nas.evaluation import EvaluationSettings
 
     console = Console()
     settings = EvaluationSettings.of({**given, "root": None if root is None else str(root), "train": images})
     parsed = read_genotype(genotype)
+    data_set = prepare(parsed, settings)
     with Progress(console=console) as progress:
         bar = progress.add_task("Training", total=given["epochs"] * (2 if twin else 1))
 
         def on_epoch(name: str, number: int, accuracy: float) -> None:
             progress.update(bar, advance=1, description=f"Training the {name}, epoch {number}: {accuracy:.2%}")
 
-        record = conclude(parsed, settings, out, seed=seed, twin=twin, test=test, on_epoch=on_epoch)
+        record = conclude(parsed, settings, out, data_set, seed=seed, twin=twin, test=test, on_epoch=on_epoch)
     for name in ("metrics", "twin"):
         if record[name]:
             shown = ", ".join(f"{key} {value:.4g}" for key, value in record[name].items())

@@ -1,7 +1,7 @@
 """What every learning rule owes. Inherit `LearningRuleContract`, parametrise it with a `pair`, and get the tests:
 
-    @pytest.mark.parametrize("pair", [pair("mine")], ids=str)
-    class TestMine(LearningRuleContract): ...
+@pytest.mark.parametrize("pair", [pair("mine")], ids=str)
+class TestMine(LearningRuleContract): ...
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ class LearningRuleContract:
     def test_the_surrogate_matters_only_where_it_is_declared(self, pair: Pair) -> None:
         if pair.declaration.readout:
             return
-        one, other = (
-            self.bench(pair, neuron_settings={"surrogate": name}).learn(2) for name in ("atan", "rectangle")
-        )
+        one, other = (self.bench(pair, neuron_settings={"surrogate": name}).learn(2) for name in ("atan", "rectangle"))
         assert torch.equal(one, other) != pair.declaration.surrogate
 
     def test_norms_learn_only_where_it_is_declared(self, pair: Pair) -> None:

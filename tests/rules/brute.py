@@ -47,7 +47,7 @@ def correlation(synapse: Synapse, products: Tensor, pre: tuple[int, ...], post: 
 
 
 def spike_pairs(pre: Tensor, post: Tensor, weight: dict[int, float]) -> Tensor:
-    """`[post neurons, pre neurons]`: the sum over all pairs of steps of `weight[t_post - t_pre]`, over `[T, B, ...]`."""
+    """`[post neurons, pre neurons]`: `weight[t_post - t_pre]`, summed over all pairs of spikes of `[T, B, ...]`."""
     pre, post = pre.flatten(2), post.flatten(2)
     total = torch.zeros(post.shape[2], pre.shape[2], dtype=pre.dtype)
     for s, t in itertools.product(range(len(pre)), range(len(post))):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -123,7 +125,7 @@ def test_kps_feedback_converges_to_the_weights(kind: str) -> None:
     for block in range(3):
         bench.learn(20, start=20 * block)
         distances.append(float((bench.layer.transport.matrix - bench.weight.detach()).norm()))
-    for before, after in zip(distances, distances[1:], strict=False):
+    for before, after in pairwise(distances):
         assert after == pytest.approx(before * (1 - 0.01) ** 20)  # B - W decays, and by nothing else
 
 

@@ -30,7 +30,8 @@ class TestChainWithNeuronsAndEncodings(SpaceContract):
     def tiny(self) -> Chain:
         return Chain(
             (1, 6, 6), 10, depth=(1, 2), ops=("conv",), widths=(4,), kernels=(3,), downs=("stride",),
-            skips=(0,), rules=("frsf", "fa", "frozen"), neurons=("lif", "if"), T=(2, 4), encodings=("direct", "poisson"),
+            skips=(0,), rules=("frsf", "fa", "frozen"), neurons=("lif", "if"), T=(2, 4),
+            encodings=("direct", "poisson"),
         )  # fmt: skip
 
     def large(self) -> Chain:
@@ -39,13 +40,22 @@ class TestChainWithNeuronsAndEncodings(SpaceContract):
 
 SPACE = Chain((1, 8, 8), 10)
 PAIRS = [
-    ("chain{conv(c=8,k=3)@frsf/lif; readout@delta~usf}", "chain(T=4){conv(c=8)@gradient/lif;readout(grid=4)@delta~usf}"),
+    (
+        "chain{conv(c=8,k=3)@frsf/lif; readout@delta~usf}",
+        "chain(T=4){conv(c=8)@gradient/lif;readout(grid=4)@delta~usf}",
+    ),
     ("chain{conv(c=8)@frsf/lif; readout@delta~usf}", "chain{conv(c=8)@fa/lif;readout@delta~usf}"),
     ("chain{conv(c=8)@stdp/lif; readout@delta~usf}", "chain{conv(c=8)@stdp/lif;readout@delta}"),
-    ("chain{conv(c=8)@stdp/lif(tau=2.0); readout@delta}", "chain{conv(c=8,down=none,skip=0)@stdp(tau=2.0)/lif;readout@delta}"),
-    ("chain(encoding=direct){conv(c=8)@local/lif; readout@delta}", "chain{conv(c=8)@local(pool=4)/lif(reset=soft);readout@delta}"),
+    (
+        "chain{conv(c=8)@stdp/lif(tau=2.0); readout@delta}",
+        "chain{conv(c=8,down=none,skip=0)@stdp(tau=2.0)/lif;readout@delta}",
+    ),
+    (
+        "chain(encoding=direct){conv(c=8)@local/lif; readout@delta}",
+        "chain{conv(c=8)@local(pool=4)/lif(reset=soft);readout@delta}",
+    ),
     ("chain{conv(c=8)@frozen~frsf/lif;readout@delta}", "chain{conv(c=8)@frozen/lif;readout@delta}"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS)

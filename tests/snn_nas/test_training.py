@@ -10,7 +10,8 @@ from snn_nas import network as networks
 from snn_nas.genotype import Genotype, parse
 from snn_nas.training import Diverged, Training, accuracy, learn, train
 
-SMALL = "chain(T=2){{conv(c=16,down=avg)@{rule}/lif(threshold=0.5); conv(c=16)@{rule}/lif(threshold=0.5); readout@delta~{up}}}"
+NEURON = "lif(threshold=0.5)"
+SMALL = f"chain(T=2){{{{conv(c=16,down=avg)@{{rule}}/{NEURON}; conv(c=16)@{{rule}}/{NEURON}; readout@delta~{{up}}}}}}"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,164 @@
+"""The command line: quick, and one clear line with exit code 2 for whatever the user got wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from snn_nas.cli.configuration import read
+from snn_nas.export.weights import read_header
+
+REPOSITORY = Path(__file__).parents[2]
+EXPERIMENTS = sorted((REPOSITORY / "experiments").glob("*.yml"))
+CHAIN = "chain(T=2){conv(c=8)@local/lif(threshold=0.5); readout@delta}"
+
+
+def run(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "snn_nas.cli", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        check=False,
+    )
+
+
+def refused(*words: str, env: dict[str, str] | None = None) -> str:
+    """The one line that was printed."""
+    done = run(*words, env=env)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, snn_nas.cli; print(sorted({'torch', 'nni', 'spikingjelly', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_command_has_help() -> None:
+    whole = run("--help").stdout
+    for command in ("search", "train", "evaluate", "energy", "export", "report", "view", "rules", "spaces"):
+        assert command in whole
+        done = run(command, "--help")
+        assert done.returncode == 0
+        assert "Usage:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["train", "chain(T=2){conv(c=8)@stpd/lif; readout@delta}", "--out", "x"], ["stpd", "did you mean 'stdp'"]),
+        (["train", "chain(T=2){conv(c=8)@stdp/lif; readout@delta", "--out", "x"], ["character 45", "expected '}'"]),
+        (["train", "chain(T=2){conv(c=8)@frsf/lif; conv(c=8)@stdp/lif; readout@delta~usf}", "--out", "x"], ["layer1", "frsf", "gets no error", "layer2 (stdp)"]),
+        (["train", "chain(T=2){conv(c=8,k=4)@stdp/lif; readout@delta}", "--out", "x"], ["layer1", "odd"]),
+        (["train", "chain(T=2){conv(c=8)@stdp/lif(tau=0.1); readout@delta}", "--out", "x"], ["layer1", "tau is at least"]),
+        (["train", "chain(T=2,size=3){conv(c=8)@stdp/lif; readout@delta}", "--out", "x"], ["no setting 'size'"]),
+        (["train", "no/such/file", "--out", "x"], ["No such file", "genotype"]),
+        (["train", CHAIN, "--out", "x", "--data", "mnistt"], ["mnistt", "nmnist"]),
+        (["train", CHAIN, "--out", "x", "--epochs", "0"], ["epochs is at least 1"]),
+        (["train", CHAIN, "--out", "x", "--profile", "loihi3"], ["loihi3", "did you mean"]),
+        (["train", CHAIN, "--out", "x", "--backend", "fussed"], ["did you mean 'fused'"]),
+        (["train", CHAIN, "--out", "x", "--device", "cuda"], ["no CUDA device", "--device cpu"]),
+        (["search", "--config", "no.yml"], ["no.yml", "No such file"]),
+        (["spaces", "chian"], ["did you mean 'chain'"]),
+        (["report", "no/such/run"], ["no run of a search"]),
+        (["energy", "no.safetensors"], ["no.safetensors"]),
+        (["evaluate", "no.safetensors"], ["no.safetensors"]),
+        (["export", "no.safetensors", "--nir", "x.nir"], ["no.safetensors"]),
+        (["view", "no/such/run"], ["no folder of a search"]),
+    ],
+)  # fmt: skip
+def test_what_a_user_got_wrong_is_one_line_and_exit_code_2(
+    words: list[str], parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refused(*words)
+    for part in parts:
+        assert part in line
+    assert not list(tmp_path.iterdir()), "nothing is written for a request that is refused"
+
+
+def test_missing_data_says_where_it_looked(tmp_path: Path) -> None:
+    line = refused("train", CHAIN, "--data", "cifar10", "--root", str(tmp_path), "--out", str(tmp_path / "x"))
+    assert str(tmp_path) in line
+    assert "download" in line
+
+
+def _broken(tmp_path: Path, change: str, value: object) -> Path:
+    raw = yaml.safe_load((REPOSITORY / "experiments" / "quickstart.yml").read_text())
+    owner = raw
+    *parents, key = change.split("/")
+    for parent in parents:
+        owner = owner[parent]
+    owner[key] = value
+    path = tmp_path / "broken.yml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "message"),
+    [
+        ("tuner/classArgs/space/widhts", [8], "did you mean 'widths'"),
+        ("tuner/classArgs/space/rules", ["stdp", "delta"], "readout"),
+        ("tuner/classArgs/space/rules", ["stpd"], "did you mean 'stdp'"),
+        ("tuner/classArgs/space/kernels", [4], "odd"),
+        ("tuner/classArgs/space/data", "fashion_mnist", "name one"),
+        ("tuner/classArgs/strategy", {"name": "evolutoin"}, "did you mean 'evolution'"),
+        ("tuner/classArgs/objectives", ["accurracy"], "accurracy"),
+        ("trialCommand", "python -m snn_nas.nni.trial data=digits epoch=3", "did you mean 'epochs'"),
+        ("trialCommand", "python train.py", "trialCommand does not run"),
+    ],
+)
+def test_a_broken_configuration_is_refused_before_anything_starts(
+    tmp_path: Path, change: str, value: object, message: str
+) -> None:
+    assert message in refused("search", "--config", str(_broken(tmp_path, change, value)), "--out", str(tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_is_valid_and_its_search_space_file_is_its_space(path: Path) -> None:
+    from nni.experiment import ExperimentConfig
+
+    asked = read(path)
+    assert json.loads((path.parent / asked.raw["searchSpaceFile"]).read_text()) == asked.space.search_space()
+    assert "bp" not in str(asked.raw["tuner"]["classArgs"]["space"]["rules"]), "the twin is never a candidate"
+    ExperimentConfig.load(str(path)).validate()
+
+
+def test_train_evaluate_energy_and_export_of_one_model(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    done = run("train", CHAIN, "--out", str(out), "--epochs", "2", "--train", "300")
+    assert done.returncode == 0, done.stderr
+    model = str(out / "weights.safetensors")
+    assert read_header(model)["genotype"].startswith("chain")
+    record = json.loads(run("evaluate", model, "--split", "test", "--format", "json").stdout)
+    assert record["accuracy"] == pytest.approx(json.loads((out / "winner.json").read_text())["metrics"]["test_accuracy"])
+    rows = run("energy", model, "--format", "csv", "--profile", "45nm_int8", "--profile", "lemaire").stdout.splitlines()
+    assert rows[0].startswith("profile,layer")
+    assert {row.split(",")[0] for row in rows[1:]} == {"45nm_int8", "lemaire"}
+    assert "lemaire" in run("energy", model, "--profile", "lemaire").stdout
+    assert run("export", model, "--nir", str(tmp_path / "x.nir")).returncode == 0
+    assert (tmp_path / "x.nir").stat().st_size > 0
+
+
+def test_help_takes_less_than_a_second() -> None:
+    run("--help")
+    best = min(_timed() for _ in range(3))
+    assert best < 1.0
+
+
+def _timed() -> float:
+    started = time.perf_counter()
+    run("--help")
+    return time.perf_counter() - started
