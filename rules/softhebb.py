@@ -22,7 +22,7 @@ from torch import Tensor
 from rules.layer import Layer
 from rules.rule import Root, Signals
 from rules.stdp import Competitive
-from rules.synapse import Synapse, channel_mean, channel_sum, correlate, per_channel, run
+from rules.synapse import Synapse, channel_mean, correlate, per_channel
 
 
 class SoftHebb(Competitive):
@@ -41,14 +41,20 @@ class SoftHebb(Competitive):
         return []
 
 
-def soft_change(synapse: Synapse, x: Tensor, z: Tensor, decorrelated: Callable[[Tensor], Tensor]) -> Tensor:
-    """`sum over n and positions of z_k (x - u_k W_k)`, in the weight's shape.
+def soft_change(
+    synapse: Synapse, x: Tensor, z: Tensor, decorrelated: Callable[[Tensor], Tensor] = lambda change: change
+) -> Tensor:
+    """`sum over n and positions of z_k (x' - u'_k W_k)`, in the weight's shape; x' is x decorrelated, and u' = W x'.
+
+    The second term needs no u': `sum z_k u'_k` is W's product with the first. Where W has norm 1 it takes away what
+    would only lengthen W.
 
     Args:
-        synapse: the weights W, without bias.
+        synapse: the weights W.
         x: rates `[N, C, ...]`.
         z: `[N, C', ...]`, the neurons' signed parts in the competition.
-        decorrelated: applied to the Hebbian part, a weight-shaped tensor.
+        decorrelated: takes what was learned of x, in the weight's shape, to what is learned of x'.
     """
-    forgotten = channel_sum(z * run(synapse, x))
-    return decorrelated(correlate(synapse, x, z)) - per_channel(forgotten, synapse.weight) * synapse.weight
+    hebb = decorrelated(correlate(synapse, x, z))
+    forgotten = (hebb * synapse.weight).flatten(1).sum(1)
+    return hebb - per_channel(forgotten, hebb) * synapse.weight

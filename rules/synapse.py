@@ -65,11 +65,6 @@ def per_channel(values: Tensor, like: Tensor, dim: int = 0) -> Tensor:
     return values.view(-1, *[1] * (like.dim() - dim - 1))
 
 
-def channel_sum(x: Tensor, dim: int = 1) -> Tensor:
-    """Sum over all but the channels: `[C]`."""
-    return x.sum([d for d in range(x.dim()) if d != dim])
-
-
 def channel_mean(x: Tensor, dim: int = 1) -> Tensor:
     """Mean over all but the channels: `[C]`."""
     return x.mean([d for d in range(x.dim()) if d != dim])

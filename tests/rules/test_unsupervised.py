@@ -154,7 +154,7 @@ def test_decorrelation_finds_the_sources_that_correlation_hides(name: str) -> No
         bench.step()
     seen = bench.weight.detach() @ mixing  # each neuron's weights on the sources
     purity = seen.abs().amax(1) / seen.norm(dim=1)
-    assert purity.median() > 0.7  # by chance 0.55
+    assert purity.median() > 0.8  # by chance 0.55
     spectrum = torch.linalg.svdvals(seen / seen.norm(dim=1, keepdim=True))
     share = spectrum / spectrum.sum()
     assert math.exp(float(-(share * share.log()).sum())) > 0.5 * len(seen)
@@ -173,7 +173,7 @@ def test_softhebb_is_the_published_update_on_one_patch() -> None:
             expected[k, i] = z * (x[0, i] - u[k] * made.weight[k, i].detach())
     z = torch.where(torch.arange(4) == u.argmax(), y, -y)
     with torch.no_grad():
-        torch.testing.assert_close(soft_change(made, x, z.unsqueeze(0), lambda change: change), expected)
+        torch.testing.assert_close(soft_change(made, x, z.unsqueeze(0)), expected)
 
 
 @pytest.mark.parametrize("kind", SYNAPSES)
@@ -183,7 +183,7 @@ def test_softhebb_sums_the_published_update_over_patches(kind: str) -> None:
     with torch.no_grad():
         u = made(x)
         z = torch.randn_like(u)
-        found = soft_change(made, x, z, lambda change: change)
+        found = soft_change(made, x, z)
     shapes = tuple(x.shape[1:]), tuple(u.shape[1:])
     hebb = correlation(made, z.flatten(1).T @ x.flatten(1), *shapes)
     forgotten = (z * u).flatten(2).sum((0, 2)) if u.dim() > 2 else (z * u).sum(0)
