@@ -100,7 +100,7 @@ _RULES: dict[str, Declaration] = {}
 
 _COMPETITION = {
     "conscience": Setting(0.02, 0.0, 10.0, help="how fast frequent winners are handicapped"),
-    "decorrelate": Setting(0.1, 0.0, 1e3, help="ridge of the inverse input covariance; 0 leaves inputs as they are"),
+    "decorrelate": Setting(0.3, 0.0, 1e3, help="ridge of the inverse input covariance; 0 leaves inputs as they are"),
 }
 
 SHORT: dict[str, tuple[str, str]] = {
