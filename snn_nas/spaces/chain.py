@@ -43,6 +43,10 @@ HEADER = {
 }
 MAX_DEPTH = 64
 
+_CHOICES = (
+    "depth", "ops", "widths", "kernels", "downs", "skips", "rules", "neurons", "readouts", "T", "encodings",
+)  # fmt: skip
+
 Layer = dict[str, Value]
 """One gene as a flat plan: op, c, k, down, skip, rule, neuron."""
 
@@ -70,7 +74,7 @@ class Chain(Space):
     grid: int = 4
 
     def __post_init__(self) -> None:
-        for key in ("depth", "ops", "widths", "kernels", "downs", "skips", "rules", "neurons", "readouts", "T", "encodings"):
+        for key in _CHOICES:
             value = getattr(self, key)
             if not isinstance(value, tuple) or not value:
                 raise UserError(f"space 'chain': {key} is a list of at least one choice, not {value!r}")
@@ -88,8 +92,15 @@ class Chain(Space):
             Setting(2, 1, MAX_DEPTH).check(depth, "space 'chain': depth")
         # One network of each choice is built, so that a slip in the configuration is found before the search.
         first = self._genotype(self._first_plan())
-        for key, gene_key in (("widths", "c"), ("kernels", "k"), ("downs", "down"), ("skips", "skip"), ("neurons", "neuron")):
-            for value in getattr(self, key):
+        keys: dict[str, tuple[Value, ...]] = {
+            "c": self.widths,
+            "k": self.kernels,
+            "down": self.downs,
+            "skip": self.skips,
+            "neuron": self.neurons,
+        }
+        for gene_key, values in keys.items():
+            for value in values:
                 layer = {**self._first_plan()[1][0], gene_key: value}
                 _layer_settings(_gene(layer), "space 'chain'")
         for T in self.T:
@@ -186,7 +197,7 @@ class Chain(Space):
                     for down in self.downs:
                         if down != "none" and min(sides) < 2:
                             continue
-                        smaller = tuple((s + 1) // 2 if down == "stride" else s // 2 if down != "none" else s for s in sides)
+                        smaller = _halved(sides, down)
                         for skip in self.skips:
                             if skip and not (channels == width and down != "stride"):
                                 continue
@@ -239,7 +250,8 @@ class Chain(Space):
         """
         header = _header(genotype.space)
         *genes, readout = genotype.genes
-        plan: Parameters = {"T": header["T"], "encoding": header["encoding"], "readout": readout.transport or self.readouts[0]}
+        plan: Parameters = {key: header[key] for key in ("T", "encoding")}
+        plan["readout"] = readout.transport or self.readouts[0]
         layers = []
         for number, gene in enumerate(genes, 1):
             settings = _layer_settings(gene, f"layer{number}")
@@ -279,7 +291,7 @@ class Chain(Space):
             if settings["skip"] and (channels != settings["c"] or settings["down"] == "stride"):
                 settings["skip"] = 0
             down = settings["down"]
-            sides = tuple((s + 1) // 2 if down == "stride" else s // 2 if down != "none" else s for s in sides)
+            sides = _halved(sides, str(down))
             channels = int(settings["c"])
             genes[index] = replace(gene, op=Term.of(gene.op.name, **settings))
         if readout.transport in (None, "none"):
@@ -403,13 +415,14 @@ def canonical(genotype: Genotype, shape: tuple[int, int, int], classes: int) -> 
         declaration, transport = nodes[0].pair.declaration, used.pop() if used else "none"
         spelled = Pair(declaration, transport).name.split("~")
         rule_settings = _sparse(gene.rule, declaration.settings)
+        neuron = gene.neuron and _sparse(gene.neuron, neurons.declaration(gene.neuron.name).settings)
         genes.append(
             replace(
                 gene,
                 op=_respell(gene.op),
                 rule=Term(spelled[0], rule_settings.settings),
                 transport=spelled[1] if len(spelled) > 1 else None,
-                neuron=None if gene.neuron is None else _sparse(gene.neuron, neurons.declaration(gene.neuron.name).settings),
+                neuron=neuron,
             )
         )
     header = _header(genotype.space)
@@ -439,6 +452,13 @@ def _gene(layer: Layer) -> Gene:
     return Gene(op, _term(str(layer["rule"])), None, _term(str(layer["neuron"])))
 
 
+def _halved(sides: tuple[int, ...], down: str) -> tuple[int, ...]:
+    """Sides of the image after a gene with this `down`."""
+    if down == "none":
+        return sides
+    return tuple((side + 1) // 2 if down == "stride" else side // 2 for side in sides)
+
+
 def _list(values: tuple[Value, ...] | list[Value]) -> str:
     return ", ".join(map(str, values))
 
@@ -452,7 +472,8 @@ def _sparse(term: Term, declared: Mapping[str, Setting]) -> Term:
 def _respell(op: Term) -> Term:
     """Sizes are always written, `down` and `skip` only where they do something."""
     values = resolve(op.values, OPS[op.name], op.name)
-    return Term.of(op.name, **{k: v for k, v in values.items() if k in ("c", "k", "grid") or v != OPS[op.name][k].default})
+    kept = {k: v for k, v in values.items() if k in ("c", "k", "grid") or v != OPS[op.name][k].default}
+    return Term.of(op.name, **kept)
 
 
 def _header(space: Term) -> dict[str, Value]:
@@ -472,14 +493,16 @@ def _layer_settings(gene: Gene, where: str) -> dict[str, Value]:
     if gene.edge is not None:
         raise UserError(f"{where}: a chain's genes have no edges")
     settings = resolve(gene.op.values, OPS[gene.op.name], f"{where}: {gene.op.name}")
-    if settings.get("k", 1) % 2 == 0:  # type: ignore[operator]
+    if int(settings.get("k", 1)) % 2 == 0:
         raise UserError(f"{where}: a kernel is odd, not {settings['k']}")
     if gene.rule is None:
-        raise UserError(f"{where} has no rule; write {gene.op}@RULE, with one of {', '.join(rules())} or a transport's name")
+        known = ", ".join(rules())
+        raise UserError(f"{where} has no rule; write {gene.op}@RULE, with one of {known} or a transport's name")
     rule = pair(gene.rule.name, gene.transport)
     resolve(gene.rule.values, rule.declaration.settings, f"{where}: rule {gene.rule.name}")
     if rule.declaration.readout != (gene.op.name == "readout"):
-        raise UserError(f"{where}: rule {gene.rule.name!r} is {'only' if rule.declaration.readout else 'not'} for the readout")
+        use = "only" if rule.declaration.readout else "not"
+        raise UserError(f"{where}: rule {gene.rule.name!r} is {use} for the readout")
     if gene.op.name == "readout":
         if gene.neuron is not None:
             raise UserError(f"{where} has no neurons: its current is the network's output")
@@ -504,9 +527,8 @@ def _expand(nodes: list[Node], gene: Gene, index: int, classes: int) -> None:
             shape = synapse.out_shape(nodes[-1].shape)
         except UserError as error:
             raise UserError(f"{name}: {error}") from None
-        nodes.append(
-            Node(name + suffix, "layer", (nodes[-1].name, *shortcuts), shape, synapse, use, rule.transport, gene.neuron, gene=index)
-        )
+        inputs = (nodes[-1].name, *shortcuts)
+        nodes.append(Node(name + suffix, "layer", inputs, shape, synapse, use, rule.transport, gene.neuron, gene=index))
 
     def pool(op: str, kernel: int) -> None:
         try:
@@ -537,7 +559,10 @@ def _expand(nodes: list[Node], gene: Gene, index: int, classes: int) -> None:
         if below.op == "input":
             raise UserError(f"{name}: the first layer has no input spikes to skip with; leave out its skip=1")
         if stride == 2 or below.shape[0] != c:
-            raise UserError(f"{name}: a skip needs equal shapes; its input has {below.shape[0]} channels, its output {c}, stride {stride}")
+            raise UserError(
+                f"{name}: a skip needs equal shapes; its input has {below.shape[0]} channels, its output {c}, "
+                f"its stride is {stride}"
+            )
         shortcuts = (below.name,)
     if gene.op.name == "conv":
         layer("", Synapse("conv", below.shape[0], c, k, stride, k // 2), *shortcuts)

@@ -56,7 +56,7 @@ def test_a_silent_network_is_dead_after_one_epoch_and_says_which_layer() -> None
 
 
 def test_a_network_that_blows_up_has_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
-    import snn_nas.training as training
+    from snn_nas import training
 
     monkeypatch.setattr(training, "learn", lambda *_: torch.tensor(float("nan")))
     result = evaluate(GOOD, SETTINGS, 0)
@@ -86,7 +86,7 @@ def test_a_trial_cannot_open_the_test_split() -> None:
     ],
 )
 def test_wrong_settings_are_one_line(given: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match="^[^\n]*$") as error:
+    with pytest.raises(UserError, match=r"^[^\n]*$") as error:
         EvaluationSettings.of(given)
     assert message in str(error.value)
 
