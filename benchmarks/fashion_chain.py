@@ -53,7 +53,11 @@ def main() -> None:
             "genotype": str(genotype),
         }
         print(rule, accuracies, flush=True)
-    record("fashion_chain", {"profile": settings.profile, "epochs": options.epochs, "rules": table}, options.out)
+    record(
+        "fashion_chain",
+        {"neuron": neuron, "profile": settings.profile, "epochs": options.epochs, "rules": table},
+        options.out,
+    )
 
 
 if __name__ == "__main__":

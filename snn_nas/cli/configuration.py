@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neurons.errors import UserError
 from snn_nas.evaluation import EvaluationSettings
-from snn_nas.nni.config import read_config, with_data
+from snn_nas.nni.config import read_config, with_data, with_words
 from snn_nas.nni.study import DEFAULTS, build_space
 from snn_nas.nni.trial import read_settings
 from snn_nas.search import create, objectives
@@ -32,10 +33,10 @@ class Configuration:
     seed: int
 
 
-def read(path: Path, data: str | None = None) -> Configuration:
+def read(path: Path, data: str | None = None, words: Sequence[str] = ()) -> Configuration:
     """Read and check a configuration: its tuner, space, strategy, objectives and every word of its trial command.
 
-    `data` replaces its data set.
+    `data` replaces its data set, `words` (`name=value`) settings of its trials.
 
     Raises:
         UserError: whatever is wrong, in one line.
@@ -43,6 +44,7 @@ def read(path: Path, data: str | None = None) -> Configuration:
     raw = read_config(path)
     if data is not None:
         raw = with_data(raw, data)
+    raw = with_words(raw, words)
     words = shlex.split(str(raw["trialCommand"]))
     if TRIAL not in words:
         raise UserError(f"{path}: trialCommand does not run `python -m {TRIAL}`")

@@ -25,6 +25,7 @@ FINAL_FACTOR = 3
 @click.option("--concurrency", type=click.IntRange(1), help="Instead of its trialConcurrency.")
 @click.option("--seed", type=click.IntRange(0), help="Instead of its seed.")
 @click.option("--data", help="Another data set of the same kind, such as cifar10_jpeg for cifar10.")
+@click.option("--set", "words", multiple=True, metavar="NAME=VALUE", help="A setting of the trials, such as epochs=3.")
 @click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where NNI's page listens: it has NO login.")
 @click.option("--port", type=click.IntRange(1024, 65535), help="Its port; by default a free one.")
@@ -38,6 +39,7 @@ def search(
     concurrency: int | None,
     seed: int | None,
     data: str | None,
+    words: tuple[str, ...],
     out: Path,
     host: str,
     port: int | None,
@@ -55,7 +57,7 @@ def search(
     from snn_nas.nni.experiment import Experiment
 
     console = Console()
-    asked = read(config, data)
+    asked = read(config, data, words)
     if seed is not None:
         asked = replace(asked, seed=seed)
     _check_data(asked)
@@ -68,6 +70,7 @@ def search(
         concurrency=concurrency,
         seed=seed,
         data=data,
+        words=words,
         keep=keep,
     )
     if host not in ("127.0.0.1", "localhost", "::1"):

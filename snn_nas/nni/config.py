@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def override(
     concurrency: int | None,
     seed: int | None,
     data: str | None = None,
+    words: Sequence[str] = (),
     folder: Path,
 ) -> dict[str, Any]:
     """The configuration with what the command line asked for."""
@@ -65,7 +66,16 @@ def override(
         tuner = dict(changed.get("tuner") or {})
         tuner["classArgs"] = {**(tuner.get("classArgs") or {}), "seed": seed}
         changed["tuner"] = tuner
-    return changed if data is None else with_data(changed, data)
+    return with_words(changed if data is None else with_data(changed, data), words)
+
+
+def with_words(config: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+    """The same search with settings of its trials replaced or added, each `name=value`."""
+    words = shlex.split(str(config["trialCommand"]))
+    for word in given:
+        name = word.partition("=")[0] + "="
+        words = [old for old in words if not old.startswith(name)] + [word]
+    return {**config, "trialCommand": shlex.join(words)}
 
 
 def with_data(config: Mapping[str, Any], data: str) -> dict[str, Any]:

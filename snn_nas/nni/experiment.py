@@ -55,6 +55,7 @@ class Experiment:
         concurrency: int | None = None,
         seed: int | None = None,
         data: str | None = None,
+        words: Sequence[str] = (),
         keep: bool = False,
     ) -> None:
         """Read the configuration; nothing is started.
@@ -66,7 +67,13 @@ class Experiment:
         """
         self.base = folder.resolve()
         self.config = override(
-            read_config(config), trials=trials, concurrency=concurrency, seed=seed, data=data, folder=self.base
+            read_config(config),
+            trials=trials,
+            concurrency=concurrency,
+            seed=seed,
+            data=data,
+            words=words,
+            folder=self.base,
         )
         self.host, self.port, self.keep = host, port, keep
         self.total = int(self.config.get("maxTrialNumber") or 0)

@@ -1,8 +1,8 @@
 """`nnictl`, but patient: `python -m snn_nas.nni.nnictl create --config ...`.
 
 Stock nnictl gives its manager about four seconds to answer, and kills it then: on a busy machine it needs ten. This one
-waits for as long as the manager lives, and stops waiting at once when it does not. And where stock nnictl takes a killed
-manager for a living one until its parent has reaped it, so that it refuses to resume, this one looks closer.
+waits for as long as the manager lives, and stops waiting at once when it does not. And where stock nnictl takes a
+killed manager for a living one until its parent has reaped it, so that it refuses to resume, this one looks closer.
 """
 
 from __future__ import annotations

@@ -1,0 +1,97 @@
+"""Writes README's table of measurements from the records in benchmarks/results, so that no figure stands without one.
+
+python benchmarks/readme_table.py           write it
+python benchmarks/readme_table.py --check   fail if README says something else
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+START, END = "<!-- results -->\n", "<!-- /results -->"
+
+Row = tuple[str, str]
+
+
+def fashion_chain(record: dict[str, Any]) -> list[Row]:
+    found = [f"{rule} {100 * row['mean']:.1f}" for rule, row in record["rules"].items()]
+    seeds = len(record["rules"]["bp"]["accuracies"])
+    return [
+        (
+            f"Fashion-MNIST, 4,000 images, {record['epochs']} epochs, T=4, one chain, validation accuracy "
+            f"({seeds} seed{'s' * (seeds > 1)}), {record.get('neuron', 'lif')}",
+            ", ".join(found),
+        )
+    ]
+
+
+def trial_overhead(record: dict[str, Any]) -> list[Row]:
+    return [("a trial against the bare training loop", f"{record['ratio']:.3f} times its CPU time")]
+
+
+def nni_overhead(record: dict[str, Any]) -> list[Row]:
+    costs = [f"{run['nni_s_per_trial']:.2f} s at {run['concurrency']}" for run in record["runs"]]
+    return [("NNI's own cost per trial, by trials at once", ", ".join(costs))]
+
+
+def energy_counter(record: dict[str, Any]) -> list[Row]:
+    ratios = [f"{name} x{ratio:.2f}" for name, ratio in record["ratio"].items()]
+    return [("counting operations, against a plain forward pass", ", ".join(ratios))]
+
+
+def quickstart(record: dict[str, Any]) -> list[Row]:
+    winner, twin = record["winner"], record["twin"]
+    return [
+        (
+            f"quickstart: {record['trials']} trials and the final training, digits, seed {record['seed']}",
+            f"{record['seconds']:.0f} s; winner {winner['test_accuracy']:.1%} test, {winner['energy_uJ']:.2f} µJ "
+            f"({record['profile']}), locality {winner['locality']:.2f}; bp twin {twin['test_accuracy']:.1%}, "
+            f"{twin['energy_uJ']:.2f} µJ",
+        )
+    ]
+
+
+ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
+    "quickstart": quickstart,
+    "fashion_chain": fashion_chain,
+    "fashion_chain_driven": fashion_chain,
+    "trial_overhead": trial_overhead,
+    "nni_overhead": nni_overhead,
+    "energy_counter": energy_counter,
+}
+
+
+def table() -> str:
+    lines = ["| what | measured | record |", "|---|---|---|"]
+    for name, rows in ROWS.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            lines += [
+                f"| {what} | {value} | [{name}](benchmarks/results/{name}.json) |" for what, value in rows(record)
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(START)
+    wanted = before + START + table() + END + rest.partition(END)[2]
+    if options.check:
+        sys.exit(0 if wanted == text else "README's table is not that of the records; run benchmarks/readme_table.py")
+    readme.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
