@@ -9,7 +9,7 @@ search: .venv/ready
 	$(BIN)/snn-nas search --config experiments/quickstart.yml $(if $(KEEP),--keep)
 
 test: .venv/ready-dev
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST)
 
 check: lint types imports test
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +79,7 @@ def search(
         console.print(
             f"[bold red]NNI's page will listen on {host}. It has NO login: whoever reaches it can run commands as you."
         )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that leaving the block stops what was started
     started = time.monotonic()
     with experiment:
         _write_down(experiment.folder, asked, config, started)
