@@ -109,9 +109,9 @@ def test_an_unknown_layer_is_named(make_run: Make) -> None:
 
 
 def test_no_run_at_all(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no trials\.jsonl"):
+    with pytest.raises(UserError, match=r"neither trials\.jsonl"):
         load(tmp_path)
-    with pytest.raises(UserError, match=r"no trials\.jsonl"):
+    with pytest.raises(UserError, match=r"neither trials\.jsonl"):
         load(tmp_path / "nowhere")
 
 
