@@ -16,7 +16,7 @@ from rules.registry import pair
 from snn_nas.controls import with_rule
 from snn_nas.evaluation import EvaluationSettings, evaluate
 from snn_nas.genotype import parse
-from snn_nas.spaces.chain import canonical
+from snn_nas.spaces import canonical
 
 CHAIN = (
     "chain(T=4){{conv(c=32,down=avg)@bp/{n}; conv(c=64,down=avg)@bp/{n}; conv(c=64)@bp/{n}; "

@@ -32,7 +32,8 @@ class LocalLoss(Rule):
     def update(self, layer: Layer, signals: Signals) -> list[Root]:
         """The local loss; its gradient trains the layer and its head."""
         assert layer.record is not None
-        return [(F.cross_entropy(self.head(self.features(layer.record.output)), signals.labels), None)]
+        logits = self.head(self.features(layer.record.output))
+        return [(F.cross_entropy(logits, signals.labels, label_smoothing=signals.smoothing), None)]
 
     def features(self, spikes: Tensor) -> Tensor:
         """`[T, B, ...]` to `[B, features]`."""

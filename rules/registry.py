@@ -81,7 +81,7 @@ class Declaration:
     error: Error
     transports: tuple[str, ...] = ("none",)  # the first is the default
     surrogate: bool = False
-    online: bool = False
+    online: bool = False  # the rule needs no memory that grows with T (networks run layer by layer all the same)
     norms: Literal["error", "fixed"] = "fixed"  # what trains norm scales: the error that arrives, or nothing
     order: Literal["joint", "layerwise"] = "joint"
     optimiser: Optimiser = field(default_factory=Optimiser)
@@ -176,10 +176,10 @@ def pair(name: str, transport: str | None = None) -> Pair:
     Raises:
         UserError: an unknown rule or transport, or a transport that the rule cannot be paired with.
     """
-    if name in SHORT:
+    if (short := name) in SHORT:
         name, default = SHORT[name]
         if transport is not None and transport != default:
-            raise UserError(f"rule {default!r} names its transport already; write gradient~{transport}")
+            raise UserError(f"rule {short!r} names its transport already; write gradient~{transport}")
         transport = default
     if name not in _RULES:
         raise UserError(f"unknown rule {name!r}{nearest(name, names())}")
@@ -256,7 +256,6 @@ register(
         implementation="rules.stdp:STDP",
         update="stdp",
         error="none",
-        online=True,
         order="layerwise",
         optimiser=Optimiser(kind="step", lr=0.05, schedule="linear"),
         dataflow=Dataflow(update_adds_events=1.0, trace_macs=2.0),
@@ -277,7 +276,6 @@ register(
         implementation="rules.softhebb:SoftHebb",
         update="softhebb",
         error="none",
-        online=True,
         order="layerwise",
         optimiser=Optimiser(kind="step", lr=0.05, schedule="linear"),
         dataflow=Dataflow(update_macs_dense=1.0, trace_macs=1.0, once_per_sample=True),

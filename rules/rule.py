@@ -27,18 +27,20 @@ class Signals:
         labels: `[B]`, class indices.
         error: `[B, classes]`, dL/dlogits of the mean loss over the batch, logits being the mean over time.
         currents: `[T, B, classes]`, the readout's.
+        smoothing: share of the target that is spread over all classes.
     """
 
     labels: Tensor
     error: Tensor
     currents: Tensor
+    smoothing: float = 0.0
 
     @classmethod
     def of(cls, currents: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Signals:
         """The signals of a readout's currents `[T, B, classes]` under cross-entropy."""
         currents = currents.detach()
         target = _target(labels, currents.shape[2], label_smoothing)
-        return cls(labels, (currents.mean(0).softmax(1) - target) / len(labels), currents)
+        return cls(labels, (currents.mean(0).softmax(1) - target) / len(labels), currents, label_smoothing)
 
     @classmethod
     def silent(cls, batch: int, classes: int, like: Tensor) -> Signals:
@@ -50,7 +52,9 @@ class Signals:
         """`[T, B, classes]`: the error as known at each step, from the currents up to it, and 1 / T of it."""
         steps = torch.arange(1, len(self.currents) + 1, device=self.currents.device).view(-1, 1, 1)
         so_far = (self.currents.cumsum(0) / steps).softmax(2)
-        return (so_far - _target(self.labels, self.currents.shape[2])) / (len(self.labels) * len(self.currents))
+        return (so_far - _target(self.labels, self.currents.shape[2], self.smoothing)) / (
+            len(self.labels) * len(self.currents)
+        )
 
     def hits(self) -> Tensor:
         """`[B]`: whether each sample was classified rightly, the reward of reinforcement rules."""

@@ -1,14 +1,13 @@
 """From a genotype to a finished model: train it and its bp twin to the end, measure, export, and write it all down.
 
 A model's folder holds `genotype.txt`, `weights.safetensors`, `network.nir` (where NIR can say it), `activity.json` and
-`winner.json`, which has every number with its conditions. This is the one place where the test split is opened.
+`winner.json`, which has every number with its conditions. A search's test split is opened here, once, at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,11 @@ from snn_nas import spaces
 from snn_nas.conditions import conditions
 from snn_nas.controls import bp_twin
 from snn_nas.credit import check
-from snn_nas.evaluation import EvaluationSettings, fit
+from snn_nas.evaluation import EvaluationSettings, check_encoding, fit
 from snn_nas.genotype import Genotype
 from snn_nas.search.files import write_json
 from snn_nas.search.result import Result
+from snn_nas.spaces import canonical
 
 if TYPE_CHECKING:
     from snn_nas.data import Dataset
@@ -66,7 +66,8 @@ def prepare(genotype: Genotype, settings: EvaluationSettings) -> Dataset:
     from snn_nas.data import describe
 
     entry = describe(settings.data)
-    check(spaces.graph(genotype, entry.shape, entry.classes))
+    graph = check(spaces.graph(genotype, entry.shape, entry.classes)).graph
+    check_encoding(graph.nodes[0].encoding, entry)
     settings.resolve_device()
     return settings.load(genotype, "train")
 
@@ -86,8 +87,9 @@ def conclude(
 
     `data` comes from `prepare`.
 
-    Both networks get the same data, budget and seed. The number of epochs was fixed before, and the last epoch counts:
-    nothing is picked on validation data here, let alone on the test split.
+    Both networks get the same data, epochs, seed and initial weights; layers that learn by themselves before the others
+    have their passes in addition. The number of epochs was fixed before, and the last one counts: nothing is picked on
+    validation data here, let alone on the test split.
 
     Raises:
         UserError: the genotype or the settings are wrong, or the network died in training.
@@ -99,23 +101,29 @@ def conclude(
     from snn_nas.export.nir_export import save_nir
 
     folder.mkdir(parents=True, exist_ok=True)
-    names = ["winner", "twin"] if twin else ["winner"]
-    genotypes = {"winner": genotype, "twin": bp_twin(genotype)}
-    models = {name: _train(name, genotypes[name], settings, data, seed, on_epoch) for name in names}
-    if test:
-        _open_test_split(models, data)
-    model = models["winner"]
+    genotype = canonical(genotype, data.shape, data.classes)
+    model = _train("winner", genotype, settings, data, seed, on_epoch)
+    models = {"winner": model}
     chosen = profile(settings.profile)
     energy = inference_energy(model.activity, model.network.graph, chosen)
-    weights.save(model.network, folder / WEIGHTS, dataset=data.name, class_names=data.class_names)
+    weights.save(
+        model.network, folder / WEIGHTS, dataset=data.name, class_names=data.class_names, split=settings.split()
+    )
     (folder / GENOTYPE).write_text(f"{genotype}\n", encoding="utf-8")
     for name in ("activity.json", "activity.csv"):
         activity_file.save(model.activity, model.network.graph, folder / name)
-    nir_reason = ""
+    nir_reason = twin_reason = ""
     try:
         save_nir(model.network, folder / NIR)
     except UserError as error:
         nir_reason = str(error)
+    if twin:
+        try:
+            models["twin"] = _train("twin", bp_twin(genotype), settings, data, seed, on_epoch)
+        except UserError as error:
+            twin_reason = str(error)
+    if test:
+        _open_test_split(models, data)
     record = {
         "genotype": str(genotype),
         "digest": genotype.digest,
@@ -125,7 +133,8 @@ def conclude(
         "classes": data.classes,
         "profile": chosen.name,
         "metrics": model.metrics,
-        "twin": models["twin"].metrics if twin else None,
+        "twin": models["twin"].metrics if "twin" in models else None,
+        "twin_reason": twin_reason,
         "rate_twin": _rate_twin(model, chosen),
         "shares": dict(model.network.credit.shares),
         "layers": _layers(model, energy),
@@ -147,7 +156,6 @@ def _train(
 ) -> Model:
     from snn_nas.energy.counter import count
     from snn_nas.energy.objectives import metrics as costs
-    from snn_nas.evaluation import Dead
     from snn_nas.training import Diverged
 
     def after(number: int, metrics: Any) -> None:
@@ -155,12 +163,12 @@ def _train(
             on_epoch(name, number, metrics["accuracy"])
 
     try:
-        network, history = fit(genotype, settings, data, seed, on_epoch=after)
-    except (Dead, Diverged) as error:
+        network, history = fit(genotype, settings, data, seed, on_epoch=after, patient=True)
+    except Diverged as error:
         raise UserError(f"the {name} did not survive its training: {error}") from error
     device = next(network.parameters()).device
-    shown = data.validation.batches(100, device=device)
-    activity = count(network, (images for images, _ in islice(shown, -(-settings.energy_images // 100))))
+    shown = data.validation.first(settings.energy_images).batches(100, device=device)
+    activity = count(network, (images for images, _ in shown))
     metrics = {"validation_accuracy": history[-1].accuracy, **costs(network, activity, settings.profile)}
     return Model(network, history, metrics, activity)
 

@@ -77,7 +77,8 @@ def check(graph: Graph) -> Credit:
         down = _passed(node, here)
         for name in node.inputs:
             if down is None:
-                cut.setdefault(name, node if node.op == "layer" else cut.get(node.name, node))
+                stops = node.op == "layer" and (node.transport == "none" or node.name not in cut)
+                cut.setdefault(name, node if stops else cut[node.name])
             elif arriving.get(name) != "aligned":
                 arriving[name] = down
     return Credit(graph, frozenset(wants), share)

@@ -13,7 +13,7 @@ from snn_nas.genotype import Genotype
 from snn_nas.search.result import Result
 
 if TYPE_CHECKING:
-    from snn_nas.data import Dataset
+    from snn_nas.data import Dataset, Entry
     from snn_nas.network import Network
     from snn_nas.training import Epoch
 
@@ -93,6 +93,10 @@ class EvaluationSettings:
             if value is not None and not (isinstance(value, int) and value >= 1):
                 raise UserError(f"{name} is a whole number of images, at least 1, not {value!r}")
 
+    def split(self) -> dict[str, Any]:
+        """What decides which images are held out: kept with the weights, so that nobody evaluates on training data."""
+        return {"seed": self.split_seed, "validation": self.validation}
+
     def resolve_device(self) -> str:
         """`cpu` or `cuda`.
 
@@ -123,6 +127,13 @@ class EvaluationSettings:
             purpose=purpose,
             steps=EVENT_STEPS if T is None else int(T),
         )
+
+
+def check_encoding(encoding: str, entry: Entry) -> None:
+    """Raise UserError where still images meet the code of recordings, or the other way round."""
+    if (encoding == "events") != entry.events:
+        kind, wanted = ("recordings", "events") if entry.events else ("still images", "direct")
+        raise UserError(f"{entry.title} holds {kind}: encoding={encoding} cannot take them, encoding={wanted} does")
 
 
 class Dead(Exception):  # noqa: N818  a way for a trial to end, no fault of ours
@@ -164,8 +175,9 @@ def fit(
     seed: int,
     *,
     on_epoch: OnEpoch | None = None,
+    patient: bool = False,
 ) -> tuple[Network, list[Epoch]]:
-    """Build and train.
+    """Build and train; a `patient` one goes on where a trial would be called dead.
 
     Raises:
         Dead, Diverged: the trial is over.
@@ -183,7 +195,7 @@ def fit(
     def after(epoch: Epoch) -> None:
         if on_epoch is not None:
             on_epoch(epoch.number, {"accuracy": epoch.accuracy, "loss": epoch.loss})
-        if epoch.accuracy <= CHANCE_FACTOR / data.classes:
+        if not patient and epoch.accuracy <= CHANCE_FACTOR / data.classes:
             raise Dead(f"accuracy {epoch.accuracy:.3f} after epoch {epoch.number} is chance: {_silence(network, data)}")
 
     training = Training(**settings.training)  # type: ignore[arg-type]

@@ -33,6 +33,8 @@ from neurons.settings import Value
 MAX_TEXT = 65_536
 """A longer text is refused unread: the largest shipped space needs about 4,000 characters."""
 
+MAX_DIGITS = 18
+
 _TOKEN = re.compile(
     r"\s*(?:(?P<float>[+-]?(?:\d+\.\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?\d+e[+-]?\d+)"
     r"|(?P<int>[+-]?\d+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>[(){}\[\];,=@~/>]))",
@@ -194,8 +196,8 @@ class _Parser:
         return word
 
     def integer(self) -> int:
-        if self.kind != "int":
-            raise self.fail("an integer")
+        if self.kind != "int" or len(self.word) > MAX_DIGITS:
+            raise self.fail(f"an integer of at most {MAX_DIGITS} digits")
         number = int(self.word)
         self.advance()
         return number
@@ -252,6 +254,8 @@ class _Parser:
         kind, word = self.kind, self.word
         if kind not in ("int", "float", "name"):
             raise self.fail("a value")
+        if kind == "int" and len(word) > MAX_DIGITS:
+            raise GenotypeError(f"an integer has at most {MAX_DIGITS} digits", self.at)
         self.advance()
         if kind == "int":
             return int(word)

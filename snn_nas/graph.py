@@ -77,6 +77,8 @@ class Node:
     transport: str = "none"
     neuron: Term | None = None
     kernel: int = 1  # of a pool
+    stride: int = 0  # of a pool; 0 is its kernel
+    padding: int = 0  # of a pool: zeros, which an average counts
     encoding: str = ""  # of the input
     gene: int = -1  # index among the genotype's genes
 
@@ -85,6 +87,11 @@ class Node:
         """The layer's rule, resolved."""
         assert self.rule is not None, f"{self.name} bears no weights"
         return pair(self.rule.name, self.transport)
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """Of a pool: kernel, stride, padding."""
+        return self.kernel, self.stride or self.kernel, self.padding
 
     @property
     def readout(self) -> bool:
@@ -162,15 +169,15 @@ class Graph:
         return frozenset(found)
 
 
-def pooled(shape: tuple[int, ...], kernel: int) -> tuple[int, ...]:
-    """Shape after a pool of that kernel and stride.
+def pooled(shape: tuple[int, ...], kernel: int, stride: int = 0, padding: int = 0) -> tuple[int, ...]:
+    """Shape after a pool; its stride is its kernel unless given.
 
     Raises:
         UserError: the image is smaller than the pool.
     """
-    if min(shape[1:]) < kernel:
+    if min(shape[1:]) + 2 * padding < kernel:
         raise UserError(f"an image of {shape[1]}x{shape[2]} is too small for a pool of {kernel}")
-    return (shape[0], *(side // kernel for side in shape[1:]))
+    return (shape[0], *((side + 2 * padding - kernel) // (stride or kernel) + 1 for side in shape[1:]))
 
 
 def size(shape: tuple[int, ...]) -> int:

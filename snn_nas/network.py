@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from neurons import encodings, population
 from rules.layer import Layer
 from rules.rule import Root, Signals
+from rules.synapse import Synapse
 from snn_nas import spaces
 from snn_nas.credit import Credit, check
 from snn_nas.genotype import Genotype
@@ -49,18 +50,19 @@ class Network(nn.Module):
         # Rate and contrast codes are made from pixels; only a current is standardised.
         self.normalise = normalise if normalise is not None and encoding == "direct" else nn.Identity()
         self.encoding = encodings.build(encoding, steps=self.graph.T)
-        self.layers = nn.ModuleDict({node.name: self._layer(node, backend) for node in self.graph.layers})
+        # All weights are drawn before any rule draws its feedback: twins under other rules start from the same weights.
+        drawn = [(node, _synapse(node.synapse, bias=node.readout)) for node in self.graph.layers if node.synapse]
+        self.layers = nn.ModuleDict({node.name: self._layer(node, synapse, backend) for node, synapse in drawn})
         last = {name: node.name for node in self.graph for name in node.inputs}
         self._done = {node.name: [name for name, user in last.items() if user == node.name] for node in self.graph}
 
-    def _layer(self, node: Node, backend: str) -> Layer:
-        assert node.synapse is not None
+    def _layer(self, node: Node, synapse: Synapse, backend: str) -> Layer:
         assert node.rule is not None
         neurons = (
             None if node.neuron is None else population.build(node.neuron.name, node.neuron.values, backend=backend)
         )
         return Layer(
-            _synapse(node.synapse, bias=node.readout),
+            synapse,
             neurons,
             node.pair,
             shape=node.shape,
@@ -97,9 +99,9 @@ class Network(nn.Module):
                 out: Tensor = self.layers[node.name](*below, static=static)
                 return out
             case "avgpool":
-                return _per_step(below[0], static, lambda x: nn.functional.avg_pool2d(x, node.kernel))
+                return _per_step(below[0], static, lambda x: nn.functional.avg_pool2d(x, *node.window))
             case "maxpool":
-                return _per_step(below[0], static, lambda x: nn.functional.max_pool2d(x, node.kernel))
+                return _per_step(below[0], static, lambda x: nn.functional.max_pool2d(x, *node.window))
             case "flatten":
                 return below[0].flatten(1 if static else 2)
             case "add":

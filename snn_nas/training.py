@@ -124,6 +124,8 @@ def train(
         for images, labels in data.train.batches(
             training.batch_size, order, data.augmentation if training.augment else None, device
         ):
+            if len(labels) < 2:
+                continue  # a last batch of one has no variance for the norms
             total += learn(network, images, labels, training) * len(labels)
             optimisers.step()
         loss = float(total) / len(data.train)
@@ -181,9 +183,12 @@ def _inputs(
 
 @torch.no_grad()
 def predict(network: Network, split: Split, *, batch_size: int = 250, device: torch.device | str = "cpu") -> Tensor:
-    """Class indices `[N]`, in evaluation mode; nothing learns."""
+    """Class indices `[N]`, in evaluation mode; nothing learns. Random codes are drawn alike each time."""
     network.eval()
-    return torch.cat([network(images).mean(0).argmax(1) for images, _ in split.batches(batch_size, device=device)])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        batches = split.batches(batch_size, device=device)
+        return torch.cat([network(images).mean(0).argmax(1) for images, _ in batches])
 
 
 def accuracy(network: Network, split: Split, *, device: torch.device | str = "cpu") -> float:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neurons.errors import UserError
-from snn_nas.evaluation import EvaluationSettings
+from snn_nas.data import describe
+from snn_nas.evaluation import EvaluationSettings, check_encoding
 from snn_nas.nni.config import read_config, with_data, with_words
-from snn_nas.nni.study import DEFAULTS, build_space
+from snn_nas.nni.study import Study
 from snn_nas.nni.trial import read_settings
-from snn_nas.search import create, objectives
 from snn_nas.spaces.space import Space
 
 TRIAL = "snn_nas.nni.trial"
@@ -41,31 +42,53 @@ def read(path: Path, data: str | None = None, words: Sequence[str] = ()) -> Conf
     Raises:
         UserError: whatever is wrong, in one line.
     """
+    try:
+        return _read(path, data, words)
+    except UserError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def _read(path: Path, data: str | None, words: Sequence[str]) -> Configuration:
     raw = read_config(path)
     if data is not None:
         raw = with_data(raw, data)
     raw = with_words(raw, words)
-    words = shlex.split(str(raw["trialCommand"]))
-    if TRIAL not in words:
+    trial = shlex.split(str(raw["trialCommand"]))
+    if TRIAL not in trial:
         raise UserError(f"{path}: trialCommand does not run `python -m {TRIAL}`")
-    plain = [word for word in words[words.index(TRIAL) + 1 :] if not word.startswith("-")]
+    plain = [word for word in trial[trial.index(TRIAL) + 1 :] if not word.startswith("-")]
     settings = EvaluationSettings.of(read_settings(plain))
-    given = (raw.get("tuner") or {}).get("classArgs")
+    tuner = raw.get("tuner")
+    given = tuner.get("classArgs") if isinstance(tuner, dict) else None
     if not isinstance(given, dict):
         raise UserError(f"{path}: its tuner has no classArgs, so there is no space; see experiments/quickstart.yml")
-    chosen = {**DEFAULTS, **given}
-    space = build_space(chosen["space"])
-    strategy = {"name": chosen["strategy"]} if isinstance(chosen["strategy"], str) else dict(chosen["strategy"])
-    if "name" not in strategy:
-        raise UserError(f"{path}: the tuner's strategy has no name")
-    name = str(strategy.pop("name"))
-    create(name, space, objectives(chosen["objectives"]), int(chosen["seed"]), **strategy)
-    if not isinstance(space, Space):
+    for key in ("maxTrialNumber", "trialConcurrency"):
+        if type(raw.get(key)) is not int or raw[key] < 1:
+            raise UserError(f"{path}: {key} is a whole number, at least 1, not {raw.get(key)!r}")
+    for key in ("seed", "lag"):
+        if type(given.get(key, 0)) is not int or given.get(key, 0) < 0:
+            raise UserError(f"{path}: {key} is a whole number, at least 0, not {given[key]!r}")
+    if "searchSpaceFile" in raw and not Path(raw["searchSpaceFile"]).is_file():
+        raise UserError(f"{path}: there is no searchSpaceFile {raw['searchSpaceFile']}; see `snn-nas spaces --nni`")
+    with tempfile.TemporaryDirectory() as nowhere:  # the tuner's own reading of its settings, so that both agree
+        study = Study(Path(nowhere), given)
+    if not isinstance(study.space, Space):
         raise UserError(f"{path}: the space of a factory must be a snn_nas.spaces.Space")
-    if settings.data != chosen["space"].get("data", settings.data):
-        raise UserError(
-            f"{path}: the trials train on {settings.data}, but the space is for {chosen['space']['data']}; name one"
-        )
+    named = given["space"].get("data", settings.data)
+    if settings.data != named:
+        raise UserError(f"{path}: the trials train on {settings.data}, but the space is for {named}; name one")
+    entry = describe(settings.data)
+    for encoding in getattr(study.space, "encodings", ()):
+        check_encoding(encoding, entry)
     return Configuration(
-        path, raw, space, settings, name, tuple(chosen["objectives"]), tuple(chosen["front"]), int(chosen["seed"])
+        path,
+        raw,
+        study.space,
+        settings,
+        study.ordered.strategy.name,
+        tuple(objective.name for objective in study.ordered.strategy.objectives),
+        tuple(objective.name for objective in study.front),
+        study.seed,
     )

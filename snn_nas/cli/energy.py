@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +64,7 @@ def energy(
 def _measure(
     model: Path, chosen: list[Profile], data: str | None, root: Path | None, images: int, learning: bool
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from snn_nas import data as data_sets
+    from snn_nas.cli.files import data_of
     from snn_nas.energy.counter import count
     from snn_nas.energy.inference import inference_energy
     from snn_nas.energy.learning import learning_energy
@@ -74,9 +73,8 @@ def _measure(
 
     header = read_header(model)
     network = load(model)
-    split = data_sets.load(data or header["dataset"], root=root).validation
-    batches = (x for x, _ in islice(split.batches(min(images, 100)), -(-images // 100)))
-    activity = count(network, batches)
+    split = data_of(header, data, root).validation.first(images)
+    activity = count(network, (x for x, _ in split.batches(100)))
     price = learning_energy if learning else inference_energy
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []

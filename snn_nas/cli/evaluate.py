@@ -16,14 +16,13 @@ import click
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def evaluate(model: Path, data: str | None, root: Path | None, split: str, form: str) -> None:
     """Measure the accuracy of MODEL, a .safetensors file that `train` or `search` wrote."""
-    from snn_nas import data as data_sets
+    from snn_nas.cli.files import data_of
     from snn_nas.export.weights import load, read_header
     from snn_nas.training import accuracy
 
     header = read_header(model)
-    name = data or header["dataset"]
     network = load(model)
-    chosen = data_sets.load(name, root=root, purpose="train" if split == "test" else "search")
+    chosen = data_of(header, data, root, "train" if split == "test" else "search")
     images = chosen.test.open("snn-nas evaluate") if split == "test" else chosen.validation
     record = {
         "model": str(model),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from neurons.errors import UserError
 from snn_nas.genotype import MAX_TEXT, Genotype, parse
+
+if TYPE_CHECKING:
+    from snn_nas.data import Dataset
 
 
 def read_genotype(word: str) -> Genotype:
@@ -23,3 +27,30 @@ def read_genotype(word: str) -> Genotype:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise UserError(f"{word}: {reason}; give a genotype's text or a file that holds one") from error
+
+
+def data_of(
+    header: dict[str, Any], name: str | None, root: Path | None, purpose: Literal["search", "train"] = "search"
+) -> Dataset:
+    """The data that a saved network is for, held out as in its training, or another set of the same kind.
+
+    Raises:
+        UserError: images of another shape or number of classes, or missing data.
+    """
+    from snn_nas.evaluation import EvaluationSettings
+
+    split = header.get("split") or {}
+    settings = EvaluationSettings(
+        data=name or header["dataset"],
+        root=None if root is None else str(root),
+        validation=split.get("validation"),
+        split_seed=split.get("seed", 0),
+    )
+    data = settings.load(parse(header["genotype"]), purpose)
+    found, wanted = (*data.shape, data.classes), (*header["shape"], header["classes"])
+    if found != wanted:
+        raise UserError(
+            f"{data.title} has images {data.shape} in {data.classes} classes; "
+            f"the network is for {tuple(header['shape'])} in {header['classes']}"
+        )
+    return data

@@ -25,7 +25,7 @@ FINAL_FACTOR = 3
 @click.option("--config", required=True, type=click.Path(path_type=Path), help="An NNI configuration of experiments/.")
 @click.option("--trials", type=click.IntRange(1), help="Instead of the configuration's maxTrialNumber.")
 @click.option("--concurrency", type=click.IntRange(1), help="Instead of its trialConcurrency.")
-@click.option("--seed", type=click.IntRange(0), help="Instead of its seed.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Instead of its seed.")
 @click.option("--data", help="Another data set of the same kind, such as cifar10_jpeg for cifar10.")
 @click.option("--set", "words", multiple=True, metavar="NAME=VALUE", help="A setting of the trials, such as epochs=3.")
 @click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs.")
@@ -56,8 +56,11 @@ def search(
     from rich.console import Console
 
     from snn_nas.cli.configuration import read
+    from snn_nas.nni import server
     from snn_nas.nni.experiment import Experiment
 
+    if host in ("localhost", "::1"):
+        host = server.LOOPBACK
     console = Console()
     asked = read(config, data, words)
     if seed is not None:
@@ -75,7 +78,7 @@ def search(
         words=words,
         keep=keep,
     )
-    if host not in ("127.0.0.1", "localhost", "::1"):
+    if host != server.LOOPBACK:
         console.print(
             f"[bold red]NNI's page will listen on {host}. It has NO login: whoever reaches it can run commands as you."
         )

@@ -23,9 +23,9 @@ import click
 @click.option("--profile", default="45nm_fp32", show_default=True, help="Energy profile: a name, or a YAML file.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--backend", default="auto", show_default=True, help="What simulates the neurons.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--twin/--no-twin", default=False, help="Train the bp twin too, to compare with.")
-@click.option("--test/--no-test", default=True, help="Open the test split at the end.")
+@click.option("--test", is_flag=True, help="Open the test split at the end; leave it shut while you still choose.")
 def train(
     genotype: str, out: Path, root: Path | None, images: int | None, seed: int, twin: bool, test: bool, **given: Any
 ) -> None:

@@ -33,6 +33,10 @@ class Split:
         """The same split living on `device`, so that batches are cut and augmented there."""
         return Split(self.images.to(device), self.labels.to(device), self.scale)
 
+    def first(self, count: int) -> Split:
+        """The first `count` items; splits are drawn at random, not sorted by class."""
+        return Split(self.images[:count], self.labels[:count], self.scale)
+
     def batches(
         self,
         batch_size: int,

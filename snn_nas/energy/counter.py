@@ -21,7 +21,7 @@ from torch import Tensor
 from snn_nas.energy.activity import DEFAULT, Activity, Conventions, NodeActivity
 from snn_nas.energy.connections import connections, fan_out
 from snn_nas.energy.encoding import encoding_macs
-from snn_nas.graph import Graph, Node, size
+from snn_nas.graph import Graph, Node, Synapse, size
 from snn_nas.network import Network
 
 _COUNTS = ("events", "synops", "macs", "adds", "biases", "spikes")
@@ -121,13 +121,14 @@ class Counter:
         self._add(node, "synops" if unitary else "macs", weighed)
 
     def _pooled(self, node: Node, x: Tensor, static: bool) -> Tensor:
-        """Events that fall into the pool's windows: what is left over at the border counts for nothing."""
+        """Events that fall into the pool's windows, each as often as windows overlap there."""
         name = node.inputs[0]
-        inner = [side // node.kernel * node.kernel for side in x.shape[-2:]]
+        kernel, stride, padding = node.window
+        windows = fan_out(Synapse("conv", 1, 1, kernel, stride, padding), self.graph[name].shape).to(x.device)
         if self.graph.signals[name] == "analog":
             batch = x.shape[0] if static else x.shape[1]
-            return self._per_step(torch.tensor([float(batch * x.shape[-3] * inner[0] * inner[1])]), name)
-        return self._map(name, x)[:, : inner[0], : inner[1]].flatten(1).sum(1)
+            return self._per_step(torch.tensor([float(batch * x.shape[-3] * windows.sum())]), name)
+        return (self._map(name, x) * windows).flatten(1).sum(1)
 
     def _total(self, name: str, x: Tensor) -> Tensor:
         """Events of a node's output: `[T]`, or `[1]` where it is static."""

@@ -8,7 +8,8 @@ spikes per inference, K = C_out kh kw / groups (N_out for a linear layer) and N 
     potentials  theta_in K + T N, read and written each                write output  theta_out
     addressing  2 theta_in multiply-accumulates (none for a linear layer) and theta_in K additions
 
-K is the published fan-out, borders aside. (Equation 2.4 of the paper has one N_in too many and leaves out the reset;
+A current that is the same at every step is computed once, and so is its bias read. K is the published fan-out, borders
+aside. (Equation 2.4 of the paper has one N_in too many and leaves out the reset;
 the reset is an addition among the operations here.) Each buffer is a memory of its own size.
 """
 

@@ -10,8 +10,9 @@ NIR fires where v > threshold and we where h >= threshold: the threshold written
 which the two conditions are one.
 
 Lowered exactly: normalisation to a 1x1 convolution (so that padding stays what it was), batch norm into its synapse,
-groups to a dense convolution with zeros, sums to several edges into one node. NIR resets hard, to v_reset. A soft reset
-is a loop of an integrator without reset, a threshold and an inhibitory weight back, which acts one step later:
+groups to a dense convolution with zeros, sums to several edges into one node (of a signal with itself, to a Scale).
+NIR resets hard, to v_reset. A soft reset is a loop of an integrator without reset, a threshold and an inhibitory weight
+back, which acts one step later:
 
     LI (or I) -> Threshold -> Scale -> LI,   Scale = -threshold (1 - 1/tau) / gain
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +106,13 @@ class _Writer:
         """Add a NIR node that reads the sum of these nodes of ours."""
         self.nodes[name] = node
         sources = [source for each in inputs for source in self.outputs.get(each, (each,))]
-        if len(set(sources)) < len(sources):
-            raise UserError(f"{name} adds one signal to itself, for which NIR has no edge")
-        self.edges += [(source, name) for source in sources]
+        for source, times in Counter(sources).items():
+            if times > 1:  # two edges between the same nodes would be one
+                scale = f"{name}_{times}x_{source}"
+                self.nodes[scale] = nir.Scale(np.full(self.network.graph[inputs[0]].shape, float(times)))
+                self.edges += [(source, scale), (scale, name)]
+            else:
+                self.edges.append((source, name))
         return (name,)
 
     def _lower(self, node: Node) -> tuple[str, ...]:
@@ -116,8 +122,8 @@ class _Writer:
             case "layer":
                 return self._layer(node)
             case "avgpool":
-                sides = np.array([node.kernel, node.kernel])
-                return self._put(node.name, nir.AvgPool2d(sides, sides, np.array([0, 0])), node.inputs)
+                kernel, stride, padding = (np.array([side, side]) for side in node.window)
+                return self._put(node.name, nir.AvgPool2d(kernel, stride, padding), node.inputs)
             case "flatten":
                 shape = np.array(self.network.graph[node.inputs[0]].shape)
                 # Counted from the end, because readers disagree on whether the batch is dimension 0.

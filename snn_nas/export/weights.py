@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def save(
     *,
     dataset: str = "",
     class_names: tuple[str, ...] = (),
+    split: Mapping[str, Any] | None = None,
     extra: dict[str, str] | None = None,
 ) -> None:
     """Write the network, all or nothing.
@@ -45,6 +47,7 @@ def save(
         path: of the file; conventionally `.safetensors`.
         dataset: the name of the data set on which it was trained.
         class_names: names of the outputs.
+        split: what decided which training images were held out.
         extra: further entries of the header, for readers; `load` ignores them.
 
     Raises:
@@ -66,6 +69,7 @@ def save(
         "encoding": source.encoding,
         "dataset": dataset,
         "class_names": list(class_names),
+        "split": dict(split or {}),
         "normalise": _constants(network.normalise),
         "versions": {name: _version(name) for name in ("snn-nas", "torch", "spikingjelly")},
     }

@@ -64,7 +64,10 @@ const EDITS = {
             + 'function snnNasLocal(req) {\n'
             + '    if (snnNasHost !== "127.0.0.1") return true;\n'
             + '    const name = String(req.headers.host || "").replace(/:\\d+$/, "");\n'
-            + '    return snnNasNames.includes(name);\n'
+            + '    const origin = /^https?:\\/\\/(\\[[^\\]]*\\]|[^:/]*)/.exec(String(req.headers.origin || ""));\n'
+            + '    // a page of another site may not start trials here: browsers send its name along\n'
+            + '    const foreign = req.headers.origin !== undefined && !(origin && snnNasNames.includes(origin[1]));\n'
+            + '    return snnNasNames.includes(name) && !foreign;\n'
             + '}\n'
             + 'class RestServer {',
         ],

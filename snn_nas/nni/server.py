@@ -9,8 +9,10 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,13 +116,10 @@ def create(config: Path, *, host: str = LOOPBACK, port: int | None = None, env: 
         UserError: NNI refused the configuration or could not start.
     """
     env = environment(host) if env is None else env
-    port = port or free_port()
-    try:
+    port = _usable(host, port)
+    with _ending_on_failure(port):
         text = nnictl("create", "--config", str(config), "--port", str(port), env=env)
         return _server(text, port, host, env)
-    except BaseException:  # Ctrl-C included: nnictl would leave its manager behind
-        _end_manager(port)
-        raise
 
 
 def resume(experiment: str, *, host: str = LOOPBACK, port: int | None = None) -> Server:
@@ -143,9 +142,39 @@ def view(experiment: str, *, host: str = LOOPBACK, port: int | None = None) -> S
 
 def _again(verb: str, experiment: str, host: str, port: int | None) -> Server:
     env = environment(host)
-    port = port or free_port()
-    text = nnictl(verb, experiment, "--port", str(port), env=env)
-    return _server(f"Experiment ID: {experiment}\n{text}", port, host, env)
+    port = _usable(host, port)
+    with _ending_on_failure(port):
+        text = nnictl(verb, experiment, "--port", str(port), env=env)
+        return _server(f"Experiment ID: {experiment}\n{text}", port, host, env)
+
+
+def _usable(host: str, port: int | None) -> int:
+    """The port that was asked for, or a free one.
+
+    Raises:
+        UserError: somebody listens there.
+    """
+    if port is None:
+        return free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UserError(f"port {port} of {host}: {reason}; name another, or none to take a free one") from error
+    return port
+
+
+@contextlib.contextmanager
+def _ending_on_failure(port: int) -> Iterator[None]:
+    """End the manager that nnictl leaves behind when it fails or is interrupted, and no older one."""
+    began = time.time()
+    try:
+        yield
+    except BaseException:
+        _end_manager(port, began)
+        raise
 
 
 def _server(text: str, port: int, host: str, env: dict[str, str]) -> Server:
@@ -160,9 +189,11 @@ def _server(text: str, port: int, host: str, env: dict[str, str]) -> Server:
         raise UserError(f"experiment {found[1]} ended at once; see its log folder") from error
 
 
-def _end_manager(port: int) -> None:
-    for process in psutil.process_iter(["cmdline"]):
+def _end_manager(port: int, since: float) -> None:
+    for process in psutil.process_iter(["cmdline", "create_time"]):
         words = process.info["cmdline"] or []
+        if (process.info["create_time"] or 0.0) < since - 1.0:
+            continue
         if any(word.endswith("nni_node/main.js") for word in words) and f"--port {port} " in " ".join(words):
             Server("", port, "", process).stop(patience=5.0)
 

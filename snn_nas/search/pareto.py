@@ -39,6 +39,22 @@ def ranks(rows: Sequence[Row]) -> list[int]:
     return [level if r < 0 else r for r in rank]
 
 
+def crowding(rows: Sequence[Row]) -> list[float]:
+    """How lonely each row of one front is (Deb et al., 2002): the sum over columns of the gap between its neighbours.
+
+    Gaps are in parts of the column's range; a row at either end of a column is infinitely lonely.
+    """
+    distance = [0.0] * len(rows)
+    for column in range(len(rows[0]) if rows else 0):
+        order = sorted(range(len(rows)), key=lambda i: rows[i][column])
+        low, high = rows[order[0]][column], rows[order[-1]][column]
+        distance[order[0]] = distance[order[-1]] = math.inf
+        if 0 < high - low < math.inf:
+            for before, i, after in zip(order, order[1:], order[2:], strict=False):
+                distance[i] += (rows[after][column] - rows[before][column]) / (high - low)
+    return distance
+
+
 def front(rows: Sequence[Row]) -> list[int]:
     """The indices of the non-dominated rows, in their order."""
     complete = [i for i, row in enumerate(rows) if not any(map(math.isnan, row))]

@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from neurons.errors import UserError
 from neurons.settings import Value, nearest
 from snn_nas.search.evolution import Evolution
+from snn_nas.search.local_search import LocalSearch
+from snn_nas.search.nsga2 import NSGA2
 from snn_nas.search.objective import Objective
+from snn_nas.search.predictor import Predictor
 from snn_nas.search.random_search import RandomSearch
 from snn_nas.search.strategy import Space, Strategy
 
-STRATEGIES: dict[str, type[Strategy]] = {strategy.name: strategy for strategy in (RandomSearch, Evolution)}
+STRATEGIES: dict[str, type[Strategy]] = {
+    strategy.name: strategy for strategy in (RandomSearch, LocalSearch, Evolution, NSGA2, Predictor)
+}
 
 
 def create(name: str, space: Space, objectives: Sequence[Objective], seed: int = 0, **given: Value) -> Strategy:

@@ -12,17 +12,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, ClassVar
 
-from neurons import registry as neurons
 from neurons.errors import UserError
-from neurons.settings import Setting, Value, nearest, resolve
-from rules.registry import Pair, pair, rules
+from neurons.settings import Setting, Value
+from rules.registry import pair
 from snn_nas.credit import check
-from snn_nas.genotype import Cell, Gene, Genotype, Term, parse
-from snn_nas.graph import Graph, Node, Synapse, pooled, size
-from snn_nas.spaces.space import Parameters, Space
+from snn_nas.genotype import Cell, Gene, Genotype, Term
+from snn_nas.graph import Graph, Op, Synapse
+from snn_nas.spaces import genes as shared
+from snn_nas.spaces.genes import HEADER, Builder, Choices, listed, pair_of, term
+from snn_nas.spaces.space import Exports, Parameters, Space
 
 DOWNS = ("none", "avg", "max", "stride")
 _CONV = {
@@ -31,15 +32,11 @@ _CONV = {
     "down": Setting("none", choices=DOWNS, help="how the image is halved after the layer, or by its stride"),
     "skip": Setting(0, 0, 1, help="add the input spikes to the current"),
 }
-OPS: dict[str, dict[str, Setting]] = {
+OPS: dict[str, Mapping[str, Setting]] = {
     "conv": _CONV,
     "sepconv": _CONV,
     "linear": {"c": Setting(128, 1, 65536, help="neurons")},
-    "readout": {"grid": Setting(4, 1, 64, help="spikes are averaged to at most this many positions a side")},
-}
-HEADER = {
-    "T": Setting(4, 1, 1024, help="time steps"),
-    "encoding": Setting("direct", help="how an image becomes input"),
+    "readout": shared.READOUT,
 }
 MAX_DEPTH = 64
 
@@ -58,6 +55,8 @@ class Chain(Space):
     name: ClassVar[str] = "chain"
     summary: ClassVar[str] = "convolutions one after the other: depth, widths, kernels, pools, skips, neurons, rules, T"
 
+    exports: ClassVar[Exports] = {"downs": {"none": ("nir",), "avg": ("nir",), "stride": ("nir",), "max": ()}}
+
     shape: tuple[int, int, int]
     classes: int
     depth: tuple[int, ...] = (2, 3, 4)
@@ -74,15 +73,8 @@ class Chain(Space):
     grid: int = 4
 
     def __post_init__(self) -> None:
-        for key in _CHOICES:
-            value = getattr(self, key)
-            if not isinstance(value, tuple) or not value:
-                raise UserError(f"space 'chain': {key} is a list of at least one choice, not {value!r}")
-            object.__setattr__(self, key, tuple(dict.fromkeys(value)))
-        for name in self.rules:
-            rule = pair(_term(name).name)
-            if rule.declaration.readout:
-                raise UserError(f"space 'chain': rule {name!r} is the readout's, no hidden layer's")
+        shared.check_lists(self, *_CHOICES)
+        _ = self._offered
         for transport in self.readouts:
             pair("delta", transport)
         for op in self.ops:
@@ -104,9 +96,9 @@ class Chain(Space):
                 layer = {**self._first_plan()[1][0], gene_key: value}
                 _layer_settings(_gene(layer), "space 'chain'")
         for T in self.T:
-            _header(first.space.with_(T=T))
+            shared.header(first.space.with_(T=T), HEADER)
         for encoding in self.encodings:
-            _header(first.space.with_(encoding=encoding))
+            shared.header(first.space.with_(encoding=encoding), HEADER)
 
     # -- expansion ---------------------------------------------------------------------------------------------------
 
@@ -117,18 +109,16 @@ class Chain(Space):
             raise UserError(f"a genotype of space {genotype.space.name!r} is no chain")
         if len(genotype.cells) != 1 or genotype.cells[0].name:
             raise UserError("a chain has one cell, without a name")
-        header = _header(genotype.space)
+        header = shared.header(genotype.space, HEADER)
         genes = genotype.genes
         if len(genes) - 1 > MAX_DEPTH:
             raise UserError(f"a chain has at most {MAX_DEPTH} layers, not {len(genes) - 1}")
         if genes[-1].op.name != "readout" or any(gene.op.name == "readout" for gene in genes[:-1]):
             raise UserError("a chain ends in its one readout, as in '...; readout@delta }'")
-        encoding = str(header["encoding"])
-        channels = shape[0] * neurons.encoding(encoding).channel_factor
-        nodes = [Node("input", "input", (), (channels, *shape[1:]), encoding=encoding)]
+        built = Builder(shape, str(header["encoding"]))
         for index, gene in enumerate(genes):
-            _expand(nodes, gene, index, classes)
-        return Graph(tuple(nodes), int(header["T"]), classes)
+            _expand(built, gene, index, classes)
+        return Graph(tuple(built.nodes), int(header["T"]), classes)
 
     def canonical(self, genotype: Genotype) -> Genotype:
         """See `Space.canonical`."""
@@ -151,7 +141,7 @@ class Chain(Space):
         while left:
             options = self._options(left, channels, sides, carried)
             gene, state = rng.choices([o[:2] for o in options], [o[2] for o in options])[0]
-            genes.append(replace(gene, neuron=_term(rng.choice(self.neurons))))
+            genes.append(replace(gene, neuron=term(rng.choice(self.neurons))))
             left, (channels, sides, carried) = left - 1, state
         transport = rng.choice(self.readouts) if carried else None
         genes.append(Gene(Term.of("readout", grid=self.grid), Term("delta"), transport))
@@ -159,18 +149,8 @@ class Chain(Space):
         return self.canonical(Genotype(header, (Cell(tuple(genes)),)))
 
     @cached_property
-    def _rule_pairs(self) -> dict[str, Pair]:
-        return {name: pair(_term(name).name) for name in self.rules}
-
-    @cached_property
-    def _settled(self) -> tuple[str, ...]:
-        """The rules that need no error from above."""
-        return tuple(n for n, p in self._rule_pairs.items() if p.declaration.error != "transported")
-
-    @cached_property
-    def _carrying(self) -> tuple[str, ...]:
-        """The rules that take an error from above and hand it on."""
-        return tuple(n for n, p in self._rule_pairs.items() if p.declaration.error == "transported")
+    def _offered(self) -> Choices:
+        return Choices("chain", self.rules)
 
     @cached_property
     def _cache(self) -> dict[tuple[Any, ...], Any]:
@@ -213,14 +193,14 @@ class Chain(Space):
     def _next_rules(self, op: str, carried: bool) -> Iterator[tuple[Term, bool]]:
         """The rules that may follow, in canonical spelling, and whether an error must then come from above."""
         if not carried:
-            for name in self._settled:
-                yield _term(name), False
+            for name in self._offered.settled:
+                yield term(name), False
             if op == "conv":  # nothing below needs the error, so all transports are one
-                for term in sorted({_untransported(name) for name in self._carrying}, key=str):
-                    yield term, True
+                for silent in self._offered.silent:
+                    yield silent, True
                 return
-        for name in self._carrying:
-            yield _term(name), True
+        for name in self._offered.carrying:
+            yield term(name), True
 
     # -- plans: a genotype as a flat list of choices, free of canonical spelling ---------------------------------------
 
@@ -248,27 +228,25 @@ class Chain(Space):
         Raises:
             UserError: the genotype holds something that is none of this space's choices.
         """
-        header = _header(genotype.space)
+        header = shared.header(genotype.space, HEADER)
         *genes, readout = genotype.genes
         plan: Parameters = {key: header[key] for key in ("T", "encoding")}
         plan["readout"] = readout.transport or self.readouts[0]
         layers = []
         for number, gene in enumerate(genes, 1):
             settings = _layer_settings(gene, f"layer{number}")
-            rule = str(gene.rule)
-            if rule not in self.rules and gene.rule is not None:
-                same = [n for n in self._carrying if _untransported(n) == gene.rule and gene.transport is None]
-                rule = same[0] if same else f"{rule}~{gene.transport}" if gene.transport else rule
-            layers.append({"op": gene.op.name, **settings, "rule": rule, "neuron": str(gene.neuron)})
+            layers.append(
+                {"op": gene.op.name, **settings, "rule": self._offered.choice(gene), "neuron": str(gene.neuron)}
+            )
         for where, values, choices in [
             ("the header", plan, self._global_choices),
             *((f"layer{i}", layer, self._choices) for i, layer in enumerate(layers, 1)),
         ]:
             for key, value in values.items():
                 if value not in choices[key]:
-                    raise UserError(f"{where}: {key}={value} is none of this space's choices, {_list(choices[key])}")
+                    raise UserError(f"{where}: {key}={value} is none of this space's choices, {listed(choices[key])}")
         if len(layers) not in self.depth:
-            raise UserError(f"{len(layers)} layers are none of this space's depths, {_list(self.depth)}")
+            raise UserError(f"{len(layers)} layers are none of this space's depths, {listed(self.depth)}")
         return plan, layers
 
     def _genotype(self, plan: tuple[Parameters, list[Layer]]) -> Genotype:
@@ -298,12 +276,10 @@ class Chain(Space):
             readout = replace(readout, transport=self.readouts[0])
         carried = True
         for index in reversed(range(len(genes))):
-            rule = _pair(genes[index])
+            rule = pair_of(genes[index])
             if rule.declaration.error == "transported" and not carried:
-                if not self._settled:
-                    raise UserError("space 'chain' has no rule that learns without a transported error to repair with")
-                genes[index] = replace(genes[index], rule=_term(self._settled[0]), transport=None)
-            carried = carried and _pair(genes[index]).transport != "none"
+                genes[index] = replace(genes[index], rule=self._offered.fallback(), transport=None)
+            carried = carried and pair_of(genes[index]).transport != "none"
         return self.canonical(Genotype(genotype.space, (Cell((*genes, readout)),)))
 
     # -- variation -----------------------------------------------------------------------------------------------------
@@ -366,20 +342,11 @@ class Chain(Space):
         """See `Space.decode`."""
         legal = self.search_space()
 
-        def take(key: str) -> Value:
-            if key not in parameters:
-                raise UserError(f"parameter {key!r} is missing")
-            value: Value = parameters[key]
-            if value not in legal[key]["_value"]:
-                raise UserError(f"parameter {key!r} is one of {_list(legal[key]['_value'])}, not {value!r}")
-            return value
-
-        for key in parameters:
-            if key not in legal:
-                raise UserError(f"unknown parameter {key!r}{nearest(key, legal)}")
-        depth = int(take("depth"))
-        layers = [{key: take(f"layer{i}.{key}") for key in self._choices} for i in range(1, depth + 1)]
-        return self._genotype(({key: take(key) for key in self._global_choices}, layers))
+        depth = int(shared.checked(parameters, legal, ["depth"])["depth"])
+        keys = [f"layer{i}.{key}" for i in range(1, depth + 1) for key in self._choices]
+        flat = shared.checked(parameters, legal, [*self._global_choices, *keys])
+        layers = [{key: flat[f"layer{i}.{key}"] for key in self._choices} for i in range(1, depth + 1)]
+        return self._genotype(({key: flat[key] for key in self._global_choices}, layers))
 
     def search_space(self) -> dict[str, dict[str, Any]]:
         """See `Space.search_space`; a layer beyond `depth` has no effect."""
@@ -406,50 +373,19 @@ def canonical(genotype: Genotype, shape: tuple[int, int, int], classes: int) -> 
     Raises:
         UserError: the chain is invalid for such images; the message names the layer.
     """
-    credit = check(Chain.graph(genotype, shape, classes))
-    genes = []
-    for index, gene in enumerate(genotype.genes):
-        nodes = [node for node in credit.graph.layers if node.gene == index]
-        used = {node.transport for node in nodes} - {"none"}
-        assert gene.rule is not None
-        declaration, transport = nodes[0].pair.declaration, used.pop() if used else "none"
-        spelled = Pair(declaration, transport).name.split("~")
-        rule_settings = _sparse(gene.rule, declaration.settings)
-        neuron = gene.neuron and _sparse(gene.neuron, neurons.declaration(gene.neuron.name).settings)
-        genes.append(
-            replace(
-                gene,
-                op=_respell(gene.op),
-                rule=Term(spelled[0], rule_settings.settings),
-                transport=spelled[1] if len(spelled) > 1 else None,
-                neuron=neuron,
-            )
-        )
-    header = _header(genotype.space)
+    graph = check(Chain.graph(genotype, shape, classes)).graph
+    genes = tuple(
+        shared.spelled(gene, shared.respell(gene.op, OPS[gene.op.name]), [n for n in graph.layers if n.gene == index])
+        for index, gene in enumerate(genotype.genes)
+    )
+    header = shared.header(genotype.space, HEADER)
     space = Term.of("chain", **{k: v for k, v in header.items() if k == "T" or v != HEADER[k].default})
-    return Genotype(space, (Cell(tuple(genes)),))
-
-
-@lru_cache(maxsize=1024)
-def _term(text: str) -> Term:
-    """Read a rule or a neuron with settings, such as `lif(tau=3.0)`, from a configuration."""
-    return parse(f"{text}{{x}}").space
-
-
-def _untransported(rule: str) -> Term:
-    """How a rule is spelled when it sends no error on."""
-    term = _term(rule)
-    return Term(pair(term.name).declaration.name, term.settings)
-
-
-def _pair(gene: Gene) -> Pair:
-    assert gene.rule is not None
-    return pair(gene.rule.name, gene.transport)
+    return Genotype(space, (Cell(genes),))
 
 
 def _gene(layer: Layer) -> Gene:
     op = Term.of(str(layer["op"]), c=layer["c"], k=layer["k"], down=layer["down"], skip=layer["skip"])
-    return Gene(op, _term(str(layer["rule"])), None, _term(str(layer["neuron"])))
+    return Gene(op, term(str(layer["rule"])), None, term(str(layer["neuron"])))
 
 
 def _halved(sides: tuple[int, ...], down: str) -> tuple[int, ...]:
@@ -459,115 +395,52 @@ def _halved(sides: tuple[int, ...], down: str) -> tuple[int, ...]:
     return tuple((side + 1) // 2 if down == "stride" else side // 2 for side in sides)
 
 
-def _list(values: tuple[Value, ...] | list[Value]) -> str:
-    return ", ".join(map(str, values))
-
-
-def _sparse(term: Term, declared: Mapping[str, Setting]) -> Term:
-    """Check a term's settings and leave out those at their default."""
-    values = resolve(term.values, declared, term.name)
-    return Term.of(term.name, **{key: value for key, value in values.items() if value != declared[key].default})
-
-
-def _respell(op: Term) -> Term:
-    """Sizes are always written, `down` and `skip` only where they do something."""
-    values = resolve(op.values, OPS[op.name], op.name)
-    kept = {k: v for k, v in values.items() if k in ("c", "k", "grid") or v != OPS[op.name][k].default}
-    return Term.of(op.name, **kept)
-
-
-def _header(space: Term) -> dict[str, Value]:
-    header = resolve(space.values, HEADER, "chain")
-    neurons.encoding(str(header["encoding"]))
-    return header
-
-
 def _layer_settings(gene: Gene, where: str) -> dict[str, Value]:
     """A gene's settings, checked, defaults filled in.
 
     Raises:
         UserError: what is unknown or out of range, with the layer's name.
     """
-    if gene.op.name not in OPS:
-        raise UserError(f"{where}: unknown operation {gene.op.name!r}{nearest(gene.op.name, OPS)}")
     if gene.edge is not None:
         raise UserError(f"{where}: a chain's genes have no edges")
-    settings = resolve(gene.op.values, OPS[gene.op.name], f"{where}: {gene.op.name}")
-    if int(settings.get("k", 1)) % 2 == 0:
-        raise UserError(f"{where}: a kernel is odd, not {settings['k']}")
-    if gene.rule is None:
-        known = ", ".join(rules())
-        raise UserError(f"{where} has no rule; write {gene.op}@RULE, with one of {known} or a transport's name")
-    rule = pair(gene.rule.name, gene.transport)
-    resolve(gene.rule.values, rule.declaration.settings, f"{where}: rule {gene.rule.name}")
-    if rule.declaration.readout != (gene.op.name == "readout"):
-        use = "only" if rule.declaration.readout else "not"
-        raise UserError(f"{where}: rule {gene.rule.name!r} is {use} for the readout")
-    if gene.op.name == "readout":
-        if gene.neuron is not None:
-            raise UserError(f"{where} has no neurons: its current is the network's output")
-    elif gene.neuron is None:
-        raise UserError(f"{where} has no neurons; write {gene.op}@{gene.rule}/lif")
-    else:
-        resolve(gene.neuron.values, neurons.declaration(gene.neuron.name).settings, f"{where}: {gene.neuron.name}")
-    return settings
+    return shared.check(gene, where, OPS, readout=gene.op.name == "readout")
 
 
-def _expand(nodes: list[Node], gene: Gene, index: int, classes: int) -> None:
+def _expand(built: Builder, gene: Gene, index: int, classes: int) -> None:
     """Append a gene's nodes."""
     readout = gene.op.name == "readout"
     name = "readout" if readout else f"layer{index + 1}"
     settings = _layer_settings(gene, name)
-    below = nodes[-1]
-    rule = pair(gene.rule.name, gene.transport)  # type: ignore[union-attr]
-    use = Term(rule.declaration.name, gene.rule.settings)  # type: ignore[union-attr]
-
-    def layer(suffix: str, synapse: Synapse, *shortcuts: str) -> None:
-        try:
-            shape = synapse.out_shape(nodes[-1].shape)
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from None
-        inputs = (nodes[-1].name, *shortcuts)
-        nodes.append(Node(name + suffix, "layer", inputs, shape, synapse, use, rule.transport, gene.neuron, gene=index))
-
-    def pool(op: str, kernel: int) -> None:
-        try:
-            shape = pooled(nodes[-1].shape, kernel)
-        except UserError as error:
-            raise UserError(f"{name}: {error}; leave out its down={settings.get('down')}") from None
-        nodes.append(Node(f"{name}_pool", op, (nodes[-1].name,), shape, kernel=kernel, gene=index))  # type: ignore[arg-type]
-
-    def flatten() -> None:
-        if len(nodes[-1].shape) == 3:
-            nodes.append(Node(f"{name}_flatten", "flatten", (nodes[-1].name,), (size(nodes[-1].shape),), gene=index))
-
-    if readout or gene.op.name == "linear":
-        if readout and len(below.shape) == 3:
-            kernel = -(-max(below.shape[1:]) // int(settings["grid"]))
-            kernel = min(kernel, *below.shape[1:])
-            if kernel > 1:
-                pool("avgpool", kernel)
-        flatten()
-        layer("", Synapse("linear", nodes[-1].shape[0], classes if readout else int(settings["c"])))
+    below = built.nodes[-1]
+    if readout:
+        built.readout(gene, index, below.name, int(settings["grid"]), classes)
+        return
+    c = int(settings["c"])
+    if gene.op.name == "linear":
+        source = built.flatten(f"{name}_flatten", below.name, index)
+        built.layer(name, gene, index, Synapse("linear", built.shapes[source][0], c), source)
         return
     if len(below.shape) == 1:
         raise UserError(f"{name}: no convolution can follow a linear layer")
-    c, k = int(settings["c"]), int(settings["k"])
-    stride = 2 if settings["down"] == "stride" else 1
+    k, stride = int(settings["k"]), 2 if settings["down"] == "stride" else 1
     shortcuts: tuple[str, ...] = ()
     if settings["skip"]:
         if below.op == "input":
             raise UserError(f"{name}: the first layer has no input spikes to skip with; leave out its skip=1")
         if stride == 2 or below.shape[0] != c:
-            raise UserError(
-                f"{name}: a skip needs equal shapes; its input has {below.shape[0]} channels, its output {c}, "
-                f"its stride is {stride}"
-            )
+            shapes = f"its input has {below.shape[0]} channels, its output {c}, stride {stride}"
+            raise UserError(f"{name}: a skip needs equal shapes; {shapes}")
         shortcuts = (below.name,)
+    c_in = below.shape[0]
     if gene.op.name == "conv":
-        layer("", Synapse("conv", below.shape[0], c, k, stride, k // 2), *shortcuts)
+        built.layer(name, gene, index, Synapse("conv", c_in, c, k, stride, k // 2), below.name, *shortcuts)
     else:
-        layer("_depthwise", Synapse("conv", below.shape[0], below.shape[0], k, stride, k // 2, groups=below.shape[0]))
-        layer("_pointwise", Synapse("conv", below.shape[0], c), *shortcuts)
-    if settings["down"] in ("avg", "max"):
-        pool(f"{settings['down']}pool", 2)
+        depthwise = Synapse("conv", c_in, c_in, k, stride, k // 2, groups=c_in)
+        source = built.layer(f"{name}_depthwise", gene, index, depthwise, below.name)
+        built.layer(f"{name}_pointwise", gene, index, Synapse("conv", c_in, c), source, *shortcuts)
+    if (down := settings["down"]) in ("avg", "max"):
+        op: Op = "avgpool" if down == "avg" else "maxpool"
+        try:
+            built.pool(f"{name}_pool", op, built.nodes[-1].name, index, 2)
+        except UserError as error:
+            raise UserError(f"{name}: {error}; leave out its down={down}") from None

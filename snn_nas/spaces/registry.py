@@ -12,7 +12,7 @@ from snn_nas.genotype import Genotype
 from snn_nas.graph import Graph
 from snn_nas.spaces.space import Space
 
-_SPACES = {"chain": "snn_nas.spaces.chain:Chain"}
+_SPACES = {"chain": "snn_nas.spaces.chain:Chain", "nb201": "snn_nas.spaces.nb201:NB201"}
 
 
 def spaces() -> dict[str, type[Space]]:
@@ -33,8 +33,17 @@ def kind(name: str) -> type[Space]:
     return cls
 
 
-def build(name: str, *, shape: tuple[int, int, int], classes: int, choices: Mapping[str, Any] | None = None) -> Space:
+def build(
+    name: str,
+    *,
+    shape: tuple[int, int, int],
+    classes: int,
+    choices: Mapping[str, Any] | None = None,
+    exportable: str | None = None,
+) -> Space:
     """A space for images of `shape`, with its choices narrowed or widened by a configuration.
+
+    With `exportable`, such as `nir`, only networks remain that can be exported to that format exactly.
 
     Raises:
         UserError: an unknown space or choice, or a choice that nothing implements.
@@ -46,7 +55,13 @@ def build(name: str, *, shape: tuple[int, int, int], classes: int, choices: Mapp
         if key not in known:
             raise UserError(f"space {name!r} has no choice {key!r}{nearest(key, known)}")
     tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    return cls(shape=shape, classes=classes, **tuples)  # type: ignore[call-arg]
+    space = cls(shape=shape, classes=classes, **tuples)  # type: ignore[call-arg]
+    return space if exportable is None else space.narrowed(exportable)
+
+
+def canonical(genotype: Genotype, shape: tuple[int, int, int], classes: int) -> Genotype:
+    """The one spelling of a genotype of any space (see `Space.canonical`)."""
+    return kind(genotype.space.name)(shape=shape, classes=classes).canonical(genotype)  # type: ignore[call-arg]
 
 
 def graph(genotype: Genotype, shape: tuple[int, int, int], classes: int) -> Graph:

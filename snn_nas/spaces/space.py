@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
+from neurons import registry as neurons
+from neurons.errors import UserError
 from neurons.settings import Value
 from snn_nas.credit import check
 from snn_nas.genotype import Genotype
@@ -14,6 +17,9 @@ from snn_nas.graph import Graph
 
 Parameters = dict[str, Value]
 """What NNI passes to a trial: flat, of JSON's scalars."""
+
+Exports = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""For a space's field and each of its choices, the formats that can express it exactly."""
 
 
 class Space(ABC):
@@ -24,6 +30,9 @@ class Space(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    exports: ClassVar[Exports] = {}
+    """Of operations; neurons declare their own."""
+
     shape: tuple[int, int, int]
     classes: int
 
@@ -87,6 +96,26 @@ class Space(ABC):
     @abstractmethod
     def contains(self, genotype: Genotype) -> bool:
         """Whether the genotype is one of this space's."""
+
+    def narrowed(self, target: str) -> Self:
+        """This space without the choices that cannot be exported exactly to `target`, such as `nir`.
+
+        Raises:
+            UserError: nothing is left of some field.
+        """
+        tables = {
+            field: {choice: table.get(choice, ()) for choice in getattr(self, field)}
+            for field, table in self.exports.items()
+        }
+        named = {
+            choice: neurons.declaration(choice.partition("(")[0]).exportable for choice in getattr(self, "neurons", ())
+        }
+        kept: dict[str, tuple[str, ...]] = {}
+        for field, table in {**tables, "neurons": named}.items():
+            kept[field] = tuple(choice for choice, targets in table.items() if target in targets)
+            if not kept[field]:
+                raise UserError(f"space {self.name!r}: none of its {field} can be exported to {target!r}")
+        return replace(self, **kept)  # type: ignore[type-var]
 
     def expand(self, genotype: Genotype) -> Graph:
         """The graph of a genotype, credit checked, unneeded transports removed."""

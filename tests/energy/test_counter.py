@@ -167,6 +167,21 @@ def test_a_pool_drops_what_its_windows_do_not_cover() -> None:
     assert sum(counted(graph, x)["pool"].adds) == pytest.approx(float(x[..., :8, :8].sum()) / 3)
 
 
+def test_windows_that_overlap_count_what_they_share_again() -> None:
+    x = spikes(2, 3, 4, 8)
+    nodes = (
+        Node("input", "input", (), (4, 8, 8), encoding="poisson"),
+        Node("pool", "avgpool", ("input",), (4, 8, 8), kernel=3, stride=1, padding=1),
+        Node("readout", "layer", ("pool",), (6, 8, 8), Synapse("conv", 4, 6), Term("delta")),
+    )
+    counter = Counter(Graph(nodes, 2, 10))
+    averaged = F.avg_pool2d(x.flatten(0, 1), 3, 1, 1).unflatten(0, (2, 3))
+    counter.see(nodes[0], [], x, False)
+    counter.see(nodes[1], [x], averaged, False)
+    counter.see(nodes[2], [averaged], torch.zeros(2, 3, 1), False)
+    assert sum(counter.activity()["pool"].adds) == pytest.approx(float(averaged.sum()) * 9 / 3)
+
+
 def test_event_frames_count_by_value_or_by_number() -> None:
     synapse = Synapse("conv", 4, 6, 3, 2, 1)
     x = spikes(2, 3, 4, 8) * torch.randint(1, 5, (2, 3, 4, 8, 8))

@@ -33,6 +33,20 @@ class TestEvolutionWithCrossover(StrategyContract):
     settings: ClassVar[dict[str, object]] = {"population": 12, "sample": 6, "crossover": 0.5}
 
 
+class TestLocalSearch(StrategyContract):
+    name = "local_search"
+
+
+class TestNSGA2(StrategyContract):
+    name = "nsga2"
+    settings: ClassVar[dict[str, object]] = {"population": 8}
+
+
+class TestPredictor(StrategyContract):
+    name = "predictor"
+    settings: ClassVar[dict[str, object]] = {"pool": 8}
+
+
 def test_every_strategy_has_a_contract_and_a_paper() -> None:
     tested = {case.name for case in StrategyContract.__subclasses__()}
     assert tested == set(STRATEGIES)

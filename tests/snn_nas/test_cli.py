@@ -102,6 +102,8 @@ def _broken(tmp_path: Path, change: str, value: object) -> Path:
     for parent in parents:
         owner = owner[parent]
     owner[key] = value
+    if change != "searchSpaceFile":
+        raw["searchSpaceFile"] = str(REPOSITORY / "experiments" / raw["searchSpaceFile"])
     path = tmp_path / "broken.yml"
     path.write_text(yaml.safe_dump(raw))
     return path
@@ -119,6 +121,14 @@ def _broken(tmp_path: Path, change: str, value: object) -> Path:
         ("tuner/classArgs/objectives", ["accurracy"], "accurracy"),
         ("trialCommand", "python -m snn_nas.nni.trial data=digits epoch=3", "did you mean 'epochs'"),
         ("trialCommand", "python train.py", "trialCommand does not run"),
+        ("trialCommand", 'python -m snn_nas.nni.trial "', "No closing quotation"),
+        ("tuner/classArgs/straetgy", "random", "did you mean 'strategy'"),
+        ("tuner/classArgs/front", ["zz"], "zz"),
+        ("tuner/classArgs/seed", "x", "seed is a whole number"),
+        ("tuner/classArgs/space/encodings", ["events"], "still images"),
+        ("maxTrialNumber", -3, "maxTrialNumber is a whole number"),
+        ("trialConcurrency", 0, "trialConcurrency is a whole number"),
+        ("searchSpaceFile", "no.json", "no.json"),
     ],
 )
 def test_a_broken_configuration_is_refused_before_anything_starts(
@@ -142,7 +152,7 @@ def test_every_experiment_is_valid_and_its_search_space_file_is_its_space(path: 
 
 def test_train_evaluate_energy_and_export_of_one_model(tmp_path: Path) -> None:
     out = tmp_path / "model"
-    done = run("train", CHAIN, "--out", str(out), "--epochs", "2", "--train", "300")
+    done = run("train", CHAIN, "--out", str(out), "--epochs", "2", "--train", "300", "--test")
     assert done.returncode == 0, done.stderr
     model = str(out / "weights.safetensors")
     assert read_header(model)["genotype"].startswith("chain")

@@ -10,7 +10,6 @@ import torch
 
 from neurons.errors import UserError
 from snn_nas import data as data_sets
-from snn_nas import evaluation
 from snn_nas.conclusion import choose, conclude, prepare
 from snn_nas.controls import bp_twin, with_rule
 from snn_nas.credit import check
@@ -129,7 +128,3 @@ def test_the_conclusion_trains_exports_and_opens_the_test_split_once(tmp_path: P
     test = data.test.open("a test of the saved file")
     share = float((predict(network, test) == test.labels).float().mean())
     assert share == pytest.approx(record["metrics"]["test_accuracy"])
-
-
-def test_chance_factor_is_that_of_the_facts() -> None:
-    assert pytest.approx(0.12) == evaluation.CHANCE_FACTOR / 10

@@ -1,0 +1,129 @@
+"""Predictor-guided search: train a cheap model on the results so far, and ask for what it expects most of.
+
+Bayesian optimisation as in NAS-BOWL (Ru et al., 2021): a Gaussian process over the Weisfeiler-Lehman features of the
+genotype, candidates from mutating the best so far, the upper confidence bound to choose. Values enter by their rank,
+turned into normal scores, so that one network that does not learn cannot stretch the scale on which good ones differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from statistics import NormalDist
+from typing import TYPE_CHECKING, ClassVar
+
+from neurons.settings import Setting, Value
+from snn_nas.genotype import Genotype
+from snn_nas.search.features import features
+from snn_nas.search.objective import Objective
+from snn_nas.search.result import Result
+from snn_nas.search.strategy import Space, State, Strategy
+
+if TYPE_CHECKING:
+    from snn_nas.search.gaussian import GaussianProcess
+
+REFIT = 10
+"""Results after which the kernel's scale and noise are chosen anew."""
+
+
+class Predictor(Strategy):
+    """The first `initial` genotypes are random; then each is the most promising of `pool` candidates.
+
+    With several objectives, every proposal draws a weight for each and optimises the worst weighted rank (ParEGO,
+    Knowles 2006). A trial that did not end well counts as the worst seen in every objective, so its like is avoided.
+    """
+
+    name = "predictor"
+    paper = "Ru et al. 2021, arXiv 2006.07556"
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "initial": Setting(10, low=2, help="random genotypes before the first prediction"),
+        "pool": Setting(100, low=2, help="candidates that are predicted for each proposal"),
+        "elite": Setting(10, low=1, help="how many of the best are mutated into candidates"),
+        "explore": Setting(2.0, low=0.0, help="standard deviations that are added to the prediction"),
+        "random": Setting(0.2, low=0.0, high=1.0, help="part of the candidates that is drawn from the whole space"),
+    }
+
+    def __init__(self, space: Space, objectives: Sequence[Objective], seed: int = 0, **given: Value) -> None:
+        super().__init__(space, objectives, seed, **given)
+        self.told: dict[str, list[float | None]] = {}  # by digest, in order: the gains; None where there is none
+        self.kernel: tuple[float, float] | None = None
+        self.features = lru_cache(maxsize=4096)(features)
+        self.model = _model()
+
+    def propose(self) -> Genotype:
+        """The most promising candidate."""
+        if len(self.told) < int(self.given["initial"]):
+            return self.space.sample(self.rng)
+        values = self._values()
+        candidates = self._candidates(values)
+        if not candidates:
+            return self.space.sample(self.rng)
+        kernel = self.kernel if len(self.objectives) == 1 else None
+        self.model.fit([self.features(self.asked[digest]) for digest in self.told], values, kernel)
+        self.kernel = self.model.kernel
+        mean, deviation = self.model.predict([self.features(genotype) for genotype in candidates])
+        return candidates[int((mean + float(self.given["explore"]) * deviation).argmax())]
+
+    def learn(self, result: Result) -> None:
+        """Keep the gains."""
+        gains = [objective.gain(result) for objective in self.objectives]
+        self.told[result.digest] = [None if math.isnan(gain) else gain for gain in gains]
+        if len(self.told) % REFIT == 0:
+            self.kernel = None
+
+    def state_dict(self) -> State:
+        """The base's state, the gains and the kernel; the model itself is built from them."""
+        told = {digest: list(gains) for digest, gains in self.told.items()}
+        return {**super().state_dict(), "told": told, "kernel": self.kernel and list(self.kernel)}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state_dict` was taken."""
+        super().load_state_dict(state)
+        self.told = {digest: list(gains) for digest, gains in state["told"].items()}
+        self.kernel = state["kernel"] and (state["kernel"][0], state["kernel"][1])
+        self.model = _model()
+
+    def _values(self) -> list[float]:
+        """Normal scores of what was told; several objectives are made one by random weights."""
+        columns = [normal_scores(column) for column in zip(*self.told.values(), strict=True)]
+        if len(columns) == 1:
+            return columns[0]
+        weights = [self.rng.expovariate(1.0) for _ in columns]
+        rows = zip(*columns, strict=True)
+        return normal_scores([min(w * (score - 3.0) for w, score in zip(weights, row, strict=True)) for row in rows])
+
+    def _candidates(self, values: Sequence[float]) -> list[Genotype]:
+        """New genotypes: one or two mutations away from the best, some from anywhere."""
+        digests = list(self.told)
+        best = sorted(range(len(values)), key=lambda i: -values[i])[: int(self.given["elite"])]
+        found: dict[str, Genotype] = {}
+        for _ in range(2 * int(self.given["pool"])):
+            if self.rng.random() < float(self.given["random"]):
+                genotype = self.space.sample(self.rng)
+            else:
+                genotype = self.space.mutate(self.asked[digests[self.rng.choice(best)]], self.rng)
+                if self.rng.random() < 1 / 3:
+                    genotype = self.space.mutate(genotype, self.rng)
+            if genotype.digest not in self.asked:
+                found[genotype.digest] = genotype
+                if len(found) == int(self.given["pool"]):
+                    break
+        return list(found.values())
+
+
+def _model() -> GaussianProcess:
+    from snn_nas.search.gaussian import GaussianProcess  # brings numpy, which nothing else here needs
+
+    return GaussianProcess()
+
+
+def normal_scores(values: Sequence[float | None]) -> list[float]:
+    """Ranks as quantiles of a normal distribution; ties share their rank, and None is the lowest."""
+    plain = [-math.inf if value is None else value for value in values]
+    order = sorted(plain)
+    low = {value: i for i, value in reversed(list(enumerate(order)))}
+    high = {value: i for i, value in enumerate(order)}
+    normal = NormalDist()
+    score = {value: normal.inv_cdf((0.5 * (low[value] + high[value]) + 0.5) / len(plain)) for value in low}
+    return [score[value] for value in plain]
