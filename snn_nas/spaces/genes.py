@@ -71,7 +71,10 @@ class Choices:
 @lru_cache(maxsize=1024)
 def term(text: str) -> Term:
     """Read a rule or a neuron with settings, such as `lif(tau=3.0)`, from a configuration."""
-    return parse(f"{text}{{x}}").space
+    parsed = parse(f"{text}{{x}}")
+    if len(parsed.cells) != 1 or parsed.cells[0].name:
+        raise UserError(f"{text!r} is no single name with settings, such as lif(tau=3.0)")
+    return parsed.space
 
 
 def untransported(rule: str) -> Term:
@@ -96,7 +99,16 @@ def check_lists(space: Space, *keys: str) -> None:
         value = getattr(space, key)
         if not isinstance(value, tuple) or not value:
             raise UserError(f"space {space.name!r}: {key} is a list of at least one choice, not {value!r}")
+        if key in ("rules", "neurons"):
+            value = [_choice(key, str(choice)) for choice in value]
         object.__setattr__(space, key, tuple(dict.fromkeys(value)))
+
+
+def _choice(key: str, text: str) -> str:
+    """The canonical spelling of a rule or a neuron: `lif(tau=2)` is `lif`, whose tau is 2.0 by default."""
+    spelled = term(text)
+    known = pair(spelled.name).declaration if key == "rules" else neurons.declaration(spelled.name)
+    return str(sparse(spelled, known.settings))
 
 
 def listed(values: Sequence[Value]) -> str:

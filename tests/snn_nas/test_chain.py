@@ -140,3 +140,21 @@ def test_a_wrong_chain_is_one_clear_line(text: str, message: str) -> None:
 def test_a_wrong_configuration_is_found_before_the_search(choices: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         spaces.build("chain", shape=(1, 8, 8), classes=10, choices=choices)
+
+
+@pytest.mark.parametrize("spelled", ["lif(tau=2.0)", "lif(tau=3)", "lif(threshold=0.5,reset=hard)"])
+def test_choices_may_be_spelled_in_any_way(spelled: str) -> None:
+    space = spaces.build(
+        "chain", shape=(1, 8, 8), classes=10, choices={"neurons": [spelled, "lif"], "rules": ["local(pool=4)"]}
+    )
+    plain = spaces.build("chain", shape=(1, 8, 8), classes=10, choices={"neurons": ["lif"], "rules": ["local"]})
+    if spelled == "lif(tau=2.0)":
+        assert space.size() == plain.size()
+    genotype = space.sample(random.Random(0))
+    assert space.contains(genotype)
+    assert space.decode(space.encode(genotype)) == genotype
+
+
+def test_a_choice_is_one_name_with_settings() -> None:
+    with pytest.raises(UserError, match="no single name"):
+        spaces.build("chain", shape=(1, 8, 8), classes=10, choices={"neurons": ["lif x"]})
