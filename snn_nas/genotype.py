@@ -33,7 +33,7 @@ from neurons.settings import Value
 MAX_TEXT = 65_536
 """A longer text is refused unread: the largest shipped space needs about 4,000 characters."""
 
-MAX_DIGITS = 18
+MAX_DIGITS = 40
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<float>[+-]?(?:\d+\.\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?\d+e[+-]?\d+)"
