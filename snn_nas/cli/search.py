@@ -111,6 +111,8 @@ def finish(
     from snn_nas.report import pareto_table, write
     from snn_nas.search import objectives, trial_seed
 
+    if not any(result.ok for result in results):
+        console.print(f"report    {_short(write(folder))}", soft_wrap=True, highlight=False)
     best = choose(results)
     genotype = parse(best.genotype)
     count = epochs or FINAL_FACTOR * int(asked.settings.training.get("epochs", 5))
