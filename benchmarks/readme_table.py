@@ -58,10 +58,22 @@ def quickstart(record: dict[str, Any]) -> list[Row]:
     ]
 
 
+def mini201(record: dict[str, Any]) -> list[Row]:
+    found = [f"{name} {row['mean']['200']:.2f}" for name, row in record["rows"]["strategies"].items()]
+    return [
+        (
+            f"strategies on mini-NAS-Bench-201 (rate networks), {record['repeats']} repeats, 200 evaluations, "
+            f"{record['metric']}; the predictor was tuned on this table",
+            ", ".join(found),
+        )
+    ]
+
+
 ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "quickstart": quickstart,
     "fashion_chain": fashion_chain,
     "fashion_chain_driven": fashion_chain,
+    "mini201": mini201,
     "trial_overhead": trial_overhead,
     "nni_overhead": nni_overhead,
     "energy_counter": energy_counter,
