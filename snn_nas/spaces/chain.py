@@ -286,12 +286,7 @@ class Chain(Space):
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
         """See `Space.neighbours`: one choice changed, or a layer doubled or removed, and what that forces."""
-        seen = {genotype}
-        for plan in self._changes(self._plan(genotype)):
-            other = self._genotype(plan)
-            if other not in seen:
-                seen.add(other)
-                yield other
+        return shared.others(genotype, map(self._genotype, self._changes(self._plan(genotype))))
 
     def _changes(self, plan: tuple[Parameters, list[Layer]]) -> Iterator[tuple[Parameters, list[Layer]]]:
         head, layers = plan

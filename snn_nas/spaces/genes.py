@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from neurons import registry as neurons
 from neurons.errors import UserError
 from neurons.settings import Setting, Value, nearest, resolve
 from rules.registry import Pair, pair, rules
-from snn_nas.genotype import Gene, Term, parse
+from snn_nas.genotype import Gene, Genotype, Term, parse
 from snn_nas.graph import Node, Op, Synapse, pooled, size
 from snn_nas.spaces.space import Parameters, Space
 
@@ -109,6 +109,15 @@ def _choice(key: str, text: str) -> str:
     spelled = term(text)
     known = pair(spelled.name).declaration if key == "rules" else neurons.declaration(spelled.name)
     return str(sparse(spelled, known.settings))
+
+
+def others(genotype: Genotype, found: Iterable[Genotype]) -> Iterator[Genotype]:
+    """What was found, each once and without the genotype itself."""
+    seen = {genotype}
+    for other in found:
+        if other not in seen:
+            seen.add(other)
+            yield other
 
 
 def listed(values: Sequence[Value]) -> str:

@@ -287,12 +287,7 @@ class NB201(Space):
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
         """See `Space.neighbours`: one choice changed, and what that forces."""
-        seen = {genotype}
-        for plan in self._changes(self._plan(genotype)):
-            other = self._genotype(plan)
-            if other not in seen:
-                seen.add(other)
-                yield other
+        return genes.others(genotype, map(self._genotype, self._changes(self._plan(genotype))))
 
     def _changes(self, plan: Parameters) -> Iterator[Parameters]:
         for key, choices in self._legal.items():
