@@ -124,6 +124,13 @@ const EDITS = {
     ],
 
     'core/nnimanager.js': [
+        // while a result was being stored, its trial's end could overtake it: NNI's own tuners break over that
+        [
+            'this.onTrialJobMetrics(metric).catch((err) => {',
+            'const snnNasBefore = this.snnNasTold;\n'
+            + 'this.snnNasTold = this.onTrialJobMetrics(metric).then(() => snnNasBefore).catch((err) => {',
+        ],
+        ['let hyperParams = undefined;', 'let hyperParams = undefined;\nawait this.snnNasTold;'],
         // our configurations' names warn of a stock manager, which this one is not
         [
             'this.log.info(`Starting experiment: ${this.experimentProfile.id}`);',
