@@ -15,12 +15,14 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from common import record
 from torch import Tensor, nn
 
 from snn_nas import network
+from snn_nas.energy.activity import Activity, Conventions
 from snn_nas.energy.counter import Counter, counting
 from snn_nas.genotype import Term, parse
 from snn_nas.graph import Graph, Node, Synapse
@@ -67,43 +69,90 @@ def spikingjelly(plain: nn.Module, images: Tensor) -> int:
 
 
 def neurobench(plain: nn.Module, images: Tensor) -> int:
+    return round(neurobench_counts(plain, images)["Effective_ACs"] * len(images))
+
+
+def neurobench_counts(plain: nn.Module, images: Tensor) -> dict[str, float]:
+    """What it reports, per image."""
     from neurobench.metrics.workload import SynapticOperations
     from neurobench.models import TorchModel
 
     model = TorchModel(plain)
     model.register_hooks()
     out = model(images)
-    found = SynapticOperations()(model, out, (images, torch.zeros(len(images))))
+    found: dict[str, float] = SynapticOperations()(model, out, (images, torch.zeros(len(images))))
     model.close_hooks()
-    return round(found["Effective_ACs"] * len(images))
-
-
-def disagreements() -> dict[str, dict[str, int]]:
-    """Where inputs are not binary: every counter, and brute force, which convolves "is not zero" with ones."""
-    synapse = Synapse("conv", 1, 2, 3, 1, 1)
-    dots = (torch.rand(1, 1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.2).float()
-    cases = {
-        "constant image, all ones": ("direct", torch.ones(1, 1, 8, 8)),
-        "graded spikes, 0 to 3": ("events", dots * 3 - (dots.cumsum(-1) % 2) * dots),
-        "after an average pool": ("events", nn.functional.avg_pool2d(dots[0], 2).unsqueeze(0)),
-    }
-    found = {}
-    for case, (encoding, x) in cases.items():
-        first = Node("input", "input", (), (1, *x.shape[-2:]), encoding=encoding)
-        last = Node("readout", "layer", ("input",), synapse.out_shape(first.shape), synapse, Term("delta"))
-        graph = Graph((first, last), 1, 2)
-        counter = Counter(graph)
-        counter.see(last, [x], torch.zeros(1, 1, 1), encoding == "direct")
-        conv, frames = nn.Conv2d(1, 2, 3, padding=1, bias=False), x.view(1, 1, *x.shape[-2:])
-        ones = nn.functional.conv2d((frames != 0).double(), torch.ones(2, 1, 3, 3).double(), padding=1)
-        activity = counter.activity()
-        found[case] = {
-            "brute_force": int(ones.sum()),
-            "ours": round(activity.total("synops") + activity.total("macs")),
-            "spikingjelly_synops": spikingjelly(conv, frames),
-            "neurobench_acs": neurobench(nn.Sequential(conv), frames),
-        }
     return found
+
+
+def three_counters() -> dict[str, dict[str, float]]:
+    """One 3x3 convolution of one to two channels on 4x4, what it is fed, and what everybody counts.
+
+    Brute force visits every output and every tap: how many of them read a value that is not zero, and how many lie
+    inside of the image at all. An outside counter says "accumulation" or "multiply-accumulate" from the data that it
+    sees, ours from the graph.
+    """
+    dots = torch.zeros(1, 1, 4, 4)
+    dots[0, 0, 0, 0] = dots[0, 0, 1, 1] = dots[0, 0, 3, 2] = 1.0
+    others = torch.zeros(1, 1, 4, 4)
+    others[0, 0, 0, 0] = others[0, 0, 2, 0] = 1.0  # one of them where there is one already
+    ramp = torch.arange(16.0).view(1, 1, 4, 4) / 15
+    cases: dict[str, tuple[Any, ...]] = {
+        "spikes": ("poisson", dots, False),
+        "spikes, with a bias": ("poisson", dots, True),
+        "graded spikes (2, 1, 3)": ("events", dots * torch.tensor([2.0, 1.0, 3.0, 1.0]), False),
+        "spikes after a 2x2 average pool": ("poisson", dots, False, 2),
+        "a residual sum of two spike trains": ("events", dots + others, False),
+        "an image, all ones": ("direct", torch.ones(1, 1, 4, 4), False),
+        "an image, all 0.5": ("direct", torch.full((1, 1, 4, 4), 0.5), False),
+        "an image with one black pixel": ("direct", ramp, False),
+    }
+    return {case: _count_by_all(*given) for case, given in cases.items()}
+
+
+def _count_by_all(encoding: str, frames: Tensor, bias: bool, pool: int = 0) -> dict[str, float]:
+    from spikingjelly.activation_based.op_counter import DispatchCounterMode, MACCounter, SynOpCounter
+
+    synapse, nodes = Synapse("conv", 1, 2, 3, 1, 1), [Node("input", "input", (), (1, 4, 4), encoding=encoding)]
+    if pool:
+        nodes.append(Node("pool", "avgpool", ("input",), (1, 4 // pool, 4 // pool), kernel=pool))
+        frames = nn.functional.avg_pool2d(frames, pool)
+    below = nodes[-1]
+    last = Node("readout", "layer", (below.name,), synapse.out_shape(below.shape), synapse, Term("delta"))
+    graph, static = Graph((*nodes, last), 1, 2), encoding == "direct"
+
+    def counted(conventions: Conventions) -> Activity:
+        counter = Counter(graph, conventions)
+        counter.see(last, [frames if static else frames[None]], torch.zeros(1, 1, 1), static)
+        return counter.activity()
+
+    ours = counted(Conventions())
+    conv = nn.Conv2d(1, 2, 3, padding=1, bias=bias)
+    outside: dict[str, float] = {}
+    for name, kind in (("spikingjelly_acs", SynOpCounter), ("spikingjelly_macs", MACCounter)):
+        theirs = kind()
+        with DispatchCounterMode([theirs]):
+            conv(frames)
+        outside[name] = int(theirs.get_total())
+    found = neurobench_counts(nn.Sequential(conv), frames)
+    return {
+        **brute_force(frames[0, 0]),  # as the convolution sees it
+        "ours_acs": ours.total("synops"),
+        "ours_macs": ours.total("macs"),
+        "ours_biases": ours.total("biases") if bias else 0,
+        "ours_units": counted(Conventions(graded="units")).total("synops"),
+        **outside,
+        "neurobench_acs": found["Effective_ACs"],
+        "neurobench_macs": found["Effective_MACs"],
+    }
+
+
+def brute_force(image: Tensor) -> dict[str, int]:
+    """Taps of a 3x3 convolution with a border of one to two channels, `image` is `[H, W]`."""
+    H, W = image.shape
+    taps = [(i + a - 1, j + b - 1) for i in range(H) for j in range(W) for a in range(3) for b in range(3)]
+    inside = [at for at in taps if 0 <= at[0] < H and 0 <= at[1] < W]
+    return {"not_zero": 2 * sum(bool(image[at] != 0) for at in inside), "connections": 2 * len(inside)}
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -141,7 +190,7 @@ def measure(batch: int, turns: int) -> dict[str, object]:
             name: round(statistics.median(counted[name]) / statistics.median(bare[name]), 3) for name in counters
         },
         "synaptic_operations": counts,
-        "not_binary": disagreements(),
+        "three_counters": three_counters(),
         "equal": len(set(counts.values())) == 1,
         "forward_ms": {name: round(1e3 * min(values), 1) for name, values in bare.items()},
         "genotype": GENOTYPE,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     help="Sums and averages of spikes cost a MAC each, an accumulation for each spike in them, or are dense.",
 )  # fmt: skip
 @click.option("--list", "listing", is_flag=True, help="List the profiles and leave.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of a profile of your own and leave.")
 def energy(
     models: tuple[Path, ...],
     names: tuple[str, ...],
@@ -50,6 +51,7 @@ def energy(
     static: Any,
     graded: Any,
     listing: bool,
+    schema: bool,
 ) -> None:
     """Count the operations of each MODEL on validation images and price them, layer by layer and cause by cause.
 
@@ -57,8 +59,11 @@ def energy(
     """
     from neurons.errors import UserError
     from snn_nas.energy.activity import Conventions
-    from snn_nas.energy.profile import DEFAULT, profile, profiles
+    from snn_nas.energy.profile import DEFAULT, SCHEMA, profile, profiles
 
+    if schema:
+        click.echo(json.dumps(SCHEMA, indent=1))
+        return
     if listing:
         for name in profiles():
             each = profile(name)
@@ -172,18 +177,20 @@ def _picture(counted: list[_Counted], chosen: list[Profile], folder: Path, learn
 
 
 def _draw(rows: list[dict[str, Any]], record: dict[str, Any], *, titled: bool) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     what = "sample learned" if record["what"] == "learning" else "inference"
     title = f"Energy per {what}, µJ, on {record['profile']} ({record['kind']})"
-    table = Table(title=f"{record['model']}\n{title}" if titled else title)
+    # Without frames, eight columns fit into a terminal of 80.
+    table = Table(title=f"{record['model']}\n{title}" if titled else title, box=SIMPLE_HEAD, padding=0)
     twin = "rate_twin" in record
     columns = ["layer", *(name for name in rows[0] if name.endswith("_uJ") and any(row[name] for row in rows))]
     for column in columns:
         heading = column.removesuffix("_uJ").replace("_", " ")
-        table.add_column(heading, justify="left" if column == "layer" else "right")
+        table.add_column(heading, justify="left" if column == "layer" else "right", no_wrap=True)
     for row in rows:
         cells = [row[column] for column in columns]
         table.add_row(*("" if v is None else f"{v:.3g}" if isinstance(v, float) else str(v) for v in cells))

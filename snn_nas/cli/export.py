@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("--nir", type=click.Path(path_type=Path), help="Write the network as NIR to this file.")
 @click.option("--onnx", type=click.Path(path_type=Path), help="Write one time step as ONNX; needs snn-nas[onnx].")
 @click.option(
@@ -18,15 +19,17 @@ import click
     "--images", type=click.IntRange(1), default=100, show_default=True, help="Validation images checked or counted."
 )
 @click.option("--check", is_flag=True, help="Run what was written on these images and compare every spike.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of --activity's .json and leave.")
 @click.option("--data", help="Data set; by default the one that the network was trained on.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
 def export(
-    model: Path,
+    model: Path | None,
     nir: Path | None,
     onnx: Path | None,
     activity: Path | None,
     images: int,
     check: bool,
+    schema: bool,
     data: str | None,
     root: Path | None,
 ) -> int:
@@ -41,6 +44,11 @@ def export(
     from snn_nas.export.folding import folded
     from snn_nas.export.weights import load, read_header
 
+    if schema:
+        click.echo(json.dumps(record.SCHEMA, indent=1))
+        return 0
+    if model is None:
+        raise UserError("name a model, a .safetensors file or its folder")
     if nir is None and onnx is None and activity is None:
         raise UserError("say what to write: --nir FILE, --onnx FILE or --activity FILE")
     path = model_file(model)

@@ -95,6 +95,7 @@ def _synapse(node: Node) -> str:
 
 
 def _draw(record: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -107,9 +108,14 @@ def _draw(record: dict[str, Any]) -> None:
     shape = "x".join(map(str, record["shape"]))
     names = f" ({', '.join(record['class_names'])})" if 0 < len(record["class_names"]) <= 20 else ""
     say(f"for images of {shape} in {record['classes']} classes{names}, trained on {record['data'] or 'no named data'}")
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, padding=0)  # without frames, it fits into a terminal of 80
     for column in ("layer", "synapse", "shape", "neurons", "rule", "learns by", "weights"):
-        table.add_column(column, justify="right" if column == "weights" else "left", no_wrap=column == "layer")
+        table.add_column(
+            column,
+            justify="right" if column == "weights" else "left",
+            no_wrap=column not in ("synapse", "neurons"),
+            overflow="fold",
+        )
     for layer in record["layers"]:
         table.add_row(
             layer["name"], layer["synapse"], "x".join(map(str, layer["shape"])), layer["neurons"] or "none",

@@ -12,7 +12,8 @@ def encoding_macs(node: Node) -> int:
     """Multiply-accumulates of an input node's encoding per image; 0 where it computes nothing.
 
     `whiten` is one convolution with as many output as input channels; `onoff` is two Gaussian blurs, each of a row and
-    a column pass, and it puts out two channels for each that goes in. Normalisation is free: it folds into the weights.
+    a column pass, and it puts out two channels for each that goes in. Normalisation is free: it folds into the first
+    weights, where a machine pads with the mean pixel.
     """
     values = {name: setting.default for name, setting in neurons.encoding(node.encoding).settings.items()}
     match node.encoding:

@@ -10,7 +10,7 @@ With D connections of a layer (multiply-accumulates of one dense pass), T steps,
     broadcast  classes N                     the output error through a fixed matrix, once a sample
     head       3 classes F                   a local readout of F averaged rates: forward, its gradient, its error
     neurons    4 N T multiplications, 2 N T additions       the error through the neurons' surrogate and leak
-    write      W                             the step that changes each weight
+    write      W, under kp 2 W               the step that changes each weight; kp's feedback takes the same step
 
 T is 1 for what is done `once_per_sample`, and for the update of a layer whose input is the same at every step, since
 the errors of all steps can be added up first. So bp costs the forward pass, 2 D T and the neurons, which are the counts
@@ -76,7 +76,7 @@ def work(graph: Graph, node: Node, done: NodeActivity) -> Work:
         broadcast=float(graph.classes * neurons) if flow.broadcast else 0.0,
         head=3.0 * graph.classes * head_features(node) if flow.head else 0.0,
         **(_neurons(graph, node) if declaration.surrogate or node.transport != "none" else {}),
-        writes=float(synapse.weights),
+        writes=float(synapse.weights) * (2 if node.transport == "kp" else 1),
         stored=float(neurons * graph.T) if flow.stores_T else 0.0,
     )
 

@@ -6,6 +6,7 @@ null, and a cause that needs it is named as missing beside the result; nothing i
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -24,37 +25,8 @@ DEFAULT = "45nm_fp32"
 """Compute only, and what most papers print; say `lemaire` for the memory, which is the larger part."""
 
 _HERE = Path(__file__).parent / "profiles"
-_PJ: dict[str, Any] = {"type": ["number", "null"], "minimum": 0, "maximum": 1e9}
-_NUMBER: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1e18}
-_TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 2000}
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["name", "title", "node", "precision", "source", "kind"],
-    "properties": {
-        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
-        "title": _TEXT,
-        "node": _TEXT,
-        "precision": _TEXT,
-        "source": _TEXT,
-        "kind": {"enum": ["measured", "derived", "assumed"]},
-        "note": _TEXT,
-        **dict.fromkeys(("e_mac", "e_ac", "e_synop", "e_neuron_update", "e_learning_update", "hop"), _PJ),
-        "bits": {"type": "integer", "minimum": 1, "maximum": 64},
-        "memory": {
-            "type": "array",
-            "minItems": 2,
-            "maxItems": 64,
-            "items": {
-                "type": "array",
-                "prefixItems": [_NUMBER, _NUMBER],
-                "minItems": 2,
-                "maxItems": 2,
-            },
-        },
-    },
-}
-"""JSON schema of a profile file. Energies are in pJ, memory sizes in bytes; `null` is unknown."""
+SCHEMA: dict[str, Any] = json.loads((Path(__file__).parent / "profile.schema.json").read_text(encoding="utf-8"))
+"""JSON schema of a profile file; `snn-nas energy --schema` prints it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +138,7 @@ def from_mapping(content: Any, where: str = "profile") -> Profile:
     """A profile from a parsed file.
 
     Raises:
-        UserError: an unknown key, a missing one, or a value of the wrong kind.
+        UserError: an unknown key, a missing one, a value of the wrong kind, or figures that contradict each other.
     """
     import jsonschema
 
@@ -187,4 +159,20 @@ def from_mapping(content: Any, where: str = "profile") -> Profile:
         raise UserError(f"{where}: memory: the sizes must grow from point to point")
     if any(a > b for (_, a), (_, b) in pairwise(memory)):
         raise UserError(f"{where}: memory: a larger memory is never cheaper to access; the energies fall")
+    if reason := _contradiction(content):
+        raise UserError(f"{where}: {reason}")
     return Profile(**{**content, "memory": memory})
+
+
+def _contradiction(content: Mapping[str, Any]) -> str:
+    """What figures cannot stand together: a sum of both would count the same energy twice, or compare unequals."""
+    mac, ac, synop = (content.get(key) for key in ("e_mac", "e_ac", "e_synop"))
+    if (mac is None) != (ac is None):
+        return "e_mac and e_ac belong together; give both, or neither"
+    if synop is not None and mac is not None:
+        return "e_synop is a chip's figure, e_mac and e_ac are arithmetic's; give one kind to a file"
+    if synop is not None and content.get("memory"):
+        return "e_synop holds a chip's memory already; leave memory out"
+    if mac is not None and ac is not None and mac < ac:
+        return "e_mac is a multiplication and an addition; it cannot be less than e_ac"
+    return ""

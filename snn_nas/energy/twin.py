@@ -6,6 +6,7 @@ shrinks with the bits of the activation,
 
     e = e_ac + (e_mac - e_ac) bits / (bits of the profile)
 
+pools, shortcuts and an encoding that computes cost it what they cost a dense pass, each addition e_ac,
 and where memory is modelled each of them reads a weight and an activation of that many bits, each output reads its bias
 and is written once; partial sums stay in a register. That is as cache-less as Lemaire's spiking machine. A chip's
 profile prices no rate network, and no verdict is given there.
@@ -22,10 +23,12 @@ from typing import Any
 
 from neurons.errors import UserError
 from snn_nas.energy.activity import Activity
+from snn_nas.energy.connections import fan_out
+from snn_nas.energy.encoding import encoding_macs
 from snn_nas.energy.inference import inference_energy
 from snn_nas.energy.profile import Profile
 from snn_nas.energy.result import Energy, priced
-from snn_nas.graph import Graph, size
+from snn_nas.graph import Graph, Node, Synapse, size
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Comparison:
         mean_rate: spikes per neuron and step.
         spikes_per_synapse: per inference.
         spiking_uJ, twin_uJ: microjoules per inference.
-        turning_rate: the mean rate below which the spiking network wins; None where no rate makes it win.
+        turning_rate: the mean rate below which the spiking network wins; None where no rate makes it win, or nothing
+            fired from which one could be worked out.
     """
 
     profile: str
@@ -64,6 +68,8 @@ class Comparison:
             f"{self.bits}-bit rate network (T={self.T}, mean rate {self.mean_rate:.1%}, "
             f"{self.spikes_per_synapse:.2f} spikes a synapse)"
         )
+        if self.turning_rate is None and self.winner == "spiking":
+            return f"{head}; it fires nothing, so that no turning rate can be worked out"
         if self.turning_rate is None:
             return f"{head}; no firing rate would turn that"
         if self.turning_rate > 1:
@@ -97,12 +103,20 @@ def twin_energy(activity: Activity, graph: Graph, profile: Profile) -> Energy:
     narrow = min(bits / profile.bits, 1.0)
     mac = profile.e_ac + (profile.e_mac - profile.e_ac) * narrow
     pJ: dict[str, dict[str, float]] = {}
-    for node in graph.layers:
-        assert node.synapse is not None
+    for node in graph:
+        if node.op in ("input", "avgpool", "maxpool", "add"):
+            macs = encoding_macs(node) if node.op == "input" else 0
+            operations = macs * profile.e_mac + _dense_adds(graph, node) * profile.e_ac
+            if operations:
+                pJ[node.name] = {"operations": operations}
+            continue
+        if node.synapse is None:
+            continue
         source = graph[node.inputs[0]]
         macs, neurons = activity[node.name].connections, size(node.shape)
         analog = graph.signals[source.name] == "analog"
-        causes = {"operations": macs * (profile.e_mac if analog else mac) + neurons * profile.e_ac}
+        adds = neurons + _dense_adds(graph, node)  # its bias, and its shortcuts
+        causes = {"operations": macs * (profile.e_mac if analog else mac) + adds * profile.e_ac}
         if profile.memory:
             words = size(source.shape) * (1.0 if analog else narrow)
             activation = profile.access(words) * (1.0 if analog else narrow)
@@ -111,6 +125,15 @@ def twin_energy(activity: Activity, graph: Graph, profile: Profile) -> Energy:
             causes["memory"] = macs * (weights + activation) + neurons * (profile.access(node.shape[0]) + output)
         pJ[node.name] = causes
     return Energy(profile.name, profile.kind, "twin", pJ, () if profile.memory else ("memory",))
+
+
+def _dense_adds(graph: Graph, node: Node) -> float:
+    """Additions (for a max pool, comparisons) of one dense pass beside those along synapses."""
+    if node.op in ("avgpool", "maxpool"):
+        kernel, stride, padding = node.window
+        shape = graph[node.inputs[0]].shape
+        return float(shape[0] * fan_out(Synapse("conv", 1, 1, kernel, stride, padding), shape).sum())
+    return float(sum(size(graph[name].shape) for name in node.inputs[1:]))
 
 
 def compare(activity: Activity, graph: Graph, profile: Profile) -> Comparison:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,62 +18,8 @@ from snn_nas.graph import Graph
 from snn_nas.search.files import write_json
 
 _STEPS = ("events", "synops", "macs", "adds", "biases", "spikes")
-_NUMBERS = {"type": "array", "items": {"type": "number", "minimum": 0}}
-_WHOLE = {"type": "integer", "minimum": 0}
-SCHEMA: dict[str, Any] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "What a spiking network did on the average input, and how it is wired",
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["schema", "T", "samples", "conventions", "nodes", "layers"],
-    "properties": {
-        "schema": {"const": "snn-nas/activity/1"},
-        "T": {"type": "integer", "minimum": 1, "description": "time steps"},
-        "samples": {"type": "integer", "minimum": 1, "description": "inputs over which the counts are means"},
-        "conventions": {
-            "type": "object",
-            "properties": {
-                "static": {"enum": ["once", "every_step"]},
-                "graded": {"enum": ["events", "units", "dense"]},
-            },
-        },
-        "nodes": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["name", "op", "signal", "connections", "neurons", *_STEPS],
-                "properties": {
-                    "name": {"type": "string"},
-                    "op": {"enum": ["input", "layer", "avgpool", "maxpool", "add"]},
-                    "signal": {"enum": ["spike", "graded", "analog"]},
-                    "connections": _WHOLE,
-                    "neurons": _WHOLE,
-                    **dict.fromkeys(_STEPS, _NUMBERS),
-                },
-            },
-        },
-        "layers": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["name", "inputs", "input_shape", "shape", "synapse", "rule", "fan_out"],
-                "properties": {
-                    "name": {"type": "string"},
-                    "inputs": {"type": "array", "items": {"type": "string"}},
-                    "input_shape": {"type": "array", "items": _WHOLE},
-                    "shape": {"type": "array", "items": _WHOLE},
-                    "synapse": {"type": "object"},
-                    "rule": {"type": "string"},
-                    "fan_out": {
-                        "description": "synapses of one input neuron at each position, [H][W]; one number if linear"
-                    },
-                },
-            },
-        },
-    },
-}
-"""JSON schema of `to_json`."""
+SCHEMA: dict[str, Any] = json.loads((Path(__file__).parent / "activity.schema.json").read_text(encoding="utf-8"))
+"""JSON schema of `to_json`; `snn-nas export --schema` prints it."""
 
 
 def to_json(activity: Activity, graph: Graph) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def by_cause(network: Measured, theme: Theme) -> Any:
     """One bar a profile: which part of the energy has which cause."""
     figure = canvas(8.4, 1.3 + 0.55 * len(network.costs))
     axes = figure.add_subplot()
-    names = [f"{cost.profile}\n{energy(cost.total_uJ)}" for cost in network.costs]
+    names = [f"{cost.profile}{'*' if cost.missing else ''}\n{energy(cost.total_uJ)}" for cost in network.costs]
     left = [0.0] * len(names)
     for cause in CAUSES:
         part = [cost.by_cause[cause] / cost.total_uJ if cost.total_uJ else 0.0 for cost in network.costs]
@@ -115,6 +115,8 @@ def by_cause(network: Measured, theme: Theme) -> Any:
         axes.bar_label(bars, texts, label_type="center", fontsize=9, color=on(COLOURS[cause]))
         left = [a + b for a, b in zip(left, part, strict=True)]
     axes.set_title(f"{network.name}: energy of {_WHAT[network.costs[0].what]}, by cause")
+    if lacking := [f"{cost.profile}: {', '.join(cost.missing)}" for cost in network.costs if cost.missing]:
+        axes.set_xlabel("* no figure for part of it. " + "; ".join(lacking), wrap=True)
     axes.set_xlim(0, 1)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False)

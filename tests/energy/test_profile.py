@@ -1,12 +1,18 @@
 """Profiles: every shipped one behind the contract, and files that are none."""
 
+import dataclasses
+import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from neurons.errors import UserError
-from snn_nas.energy.profile import DEFAULT, from_mapping, profile, profiles
+from snn_nas import energy
+from snn_nas.cli import cli
+from snn_nas.energy.profile import DEFAULT, Profile, from_mapping, profile, profiles
 from tests.contracts.profile import ProfileContract
 
 GOOD = {
@@ -60,6 +66,10 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ({"memory": [[0, 0], [0, 1]]}, "must grow"),
         ({"memory": [[0, 0, 0], [1, 1, 1]]}, "memory"),
         ({"name": "../etc"}, "name"),
+        ({"e_mac": 2.0}, "e_mac and e_ac belong together"),
+        ({"e_mac": 1.0, "e_ac": 2.0}, "cannot be less"),
+        ({"e_mac": 2.0, "e_ac": 1.0, "e_synop": 3.0}, "one kind"),
+        ({"e_synop": 3.0, "memory": [[0, 0], [8, 1]]}, "memory already"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(change: dict[str, object], message: str) -> None:
@@ -72,6 +82,19 @@ def test_what_is_wrong_is_named_in_one_line(change: dict[str, object], message: 
 def test_a_file_that_is_no_mapping(content: object) -> None:
     with pytest.raises(UserError):
         from_mapping(content)
+
+
+def test_the_schema_is_published_and_describes_every_key() -> None:
+    done = CliRunner().invoke(cli, ["energy", "--schema"], standalone_mode=False)
+    told = json.loads(done.output)
+    jsonschema.Draft202012Validator.check_schema(told)
+    assert set(told["properties"]) == {field.name for field in dataclasses.fields(Profile)}
+    assert all(each["description"] for each in told["properties"].values())
+    for name in profiles():
+        path = Path(energy.__file__).parent / "profiles" / f"{name}.yml"
+        jsonschema.Draft202012Validator(told).validate(yaml.safe_load(path.read_text()))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(told).validate({**GOOD, "e_sinop": 1.0})
 
 
 def test_unknown_names_and_missing_files(tmp_path: Path) -> None:

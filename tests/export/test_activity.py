@@ -8,7 +8,9 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from snn_nas.cli import cli
 from snn_nas.energy.counter import count
 from snn_nas.export.activity import SCHEMA, save, to_json
 from tests.export.conftest import Make
@@ -26,6 +28,10 @@ def test_the_record_fits_its_schema(make: Make, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "a.json").read_text())
     jsonschema.Draft202012Validator(SCHEMA).validate(record)
     assert record == json.loads(json.dumps(to_json(activity, network.graph)))
+    wrong: list[dict[str, object]] = [{"more": 1}, {"T": 0}, {"layers": [{**record["layers"][0], "fan_out": "all"}]}]
+    for change in (*wrong, {"conventions": {"static": "once"}}, {"nodes": [{**record["nodes"][0], "spikes": [-1.0]}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.Draft202012Validator(SCHEMA).validate({**record, **change})
     for layer, node in zip(record["layers"], activity.layers, strict=True):
         fan = np.array(layer["fan_out"])
         assert fan.sum() * layer["synapse"]["c_in"] == node.connections
@@ -40,3 +46,9 @@ def test_the_table_has_a_row_for_every_node_and_step(make: Make, tmp_path: Path)
     assert len(rows) == 3 * len(activity.nodes)
     assert sum(float(row["synops"]) for row in rows) == pytest.approx(activity.total("synops"))
     assert [row["step"] for row in rows[:3]] == ["0", "1", "2"]
+
+
+def test_the_schema_is_published() -> None:
+    done = CliRunner().invoke(cli, ["export", "--schema"], standalone_mode=False)
+    assert json.loads(done.output) == SCHEMA
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)

@@ -62,7 +62,7 @@ def test_a_signal_added_to_itself_is_read_by_all(tmp_path: Path) -> None:
 
 def read_back(genotype: Genotype, shape: tuple[int, int, int], path: Path) -> None:
     """Export it, and compare what every reader makes of the file with the network."""
-    built, images = lively(genotype, shape), torch.rand(20, *shape)
+    built, images = lively(genotype, shape), torch.rand(100, *shape)
     assert outlook(built.graph) == "exportable", genotype
     save_nir(built, path)
     inputs = encoded(built, images)

@@ -1,6 +1,6 @@
 """Whatever a file holds, its reader returns, or says in one line what is wrong, in bounded time and memory.
 
-Two seconds a reader among the other tests; CI gives them a minute, and SNN_NAS_FUZZ_SECONDS as long as you like. Case n
+Two seconds a reader among the other tests; SNN_NAS_FUZZ_SECONDS says how many for all together, a minute in CI. Case n
 of a seed is always the same; what a failure prints runs it again. (Promises 7 and 8.)
 """
 
