@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -13,6 +14,7 @@ from snn_nas.cli.export import export
 from snn_nas.cli.lists import rules, spaces
 from snn_nas.cli.load import load
 from snn_nas.cli.report import report
+from snn_nas.cli.resume import resume
 from snn_nas.cli.robustness import robustness
 from snn_nas.cli.search import search
 from snn_nas.cli.study import study
@@ -22,7 +24,8 @@ from snn_nas.cli.view import view
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="snn-nas")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Search the topology of a spiking network and the learning rule of every layer, together.
 
     \b
@@ -36,9 +39,11 @@ def cli() -> None:
 
     Data sets lie under the folder that SNN_NAS_DATA names; `digits` is always there.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and context.invoked_subcommand != "train":
+        raise UserError(f"torchrun is for snn-nas train: run snn-nas {context.invoked_subcommand} by itself")
 
 
-for command in (search, train, evaluate, study, robustness, energy, load, export, report, view, rules, spaces):
+for command in (search, resume, train, evaluate, study, robustness, energy, load, export, report, view, rules, spaces):
     cli.add_command(command)
 
 

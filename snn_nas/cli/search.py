@@ -91,16 +91,26 @@ def search(
         words=words,
         keep=keep,
     )
-    if host != server.LOOPBACK:
+    run(experiment, asked, config, final_epochs, console)
+
+
+def run(experiment: Experiment, asked: Configuration, config: Path, final_epochs: int | None, console: Console) -> None:
+    """Start or resume, follow to the end, and finish the winner; `config` is the file that it all came from."""
+    from snn_nas.energy.profile import profile
+    from snn_nas.nni import server
+
+    if experiment.host != server.LOOPBACK:
         console.print(
-            f"[bold red]NNI's page will listen on {host}. It has NO login: whoever reaches it can run commands as you."
+            f"[bold red]NNI's page will listen on {experiment.host}. It has NO login: "
+            "whoever reaches it can run commands as you."
         )
+    keep = experiment.keep
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that leaving the block stops what was started
     started = time.monotonic()
     with experiment:
         _write_down(experiment.folder, asked, config, started)
         console.print(f"Web page: [link]{experiment.url}[/link]   (trials, curves and logs while it runs)")
-        _follow(experiment, console)
+        _follow(experiment, console, profile(asked.settings.profile).name)
         results = experiment.results()
     _write_down(experiment.folder, asked, config, started, results)
     finish(experiment.folder, asked, results, final_epochs, console)
@@ -143,7 +153,14 @@ def _without_nni(
             progress.update(bar, advance=1, news=f"best {best:.1%}")
 
         deadline = None if minutes is None else started + 60 * minutes
-        finished = run(study, asked.settings, total, deadline=deadline, on_result=on_result)
+        finished = run(
+            study,
+            asked.settings,
+            total,
+            deadline=deadline,
+            on_result=on_result,
+            on_progress=lambda news: progress.update(bar, news=str(news)),
+        )
     _write_down(folder, asked, config, started, study.results)
     if finished:
         finish(folder, asked, study.results, final_epochs, console)
@@ -219,7 +236,7 @@ def _check_data(asked: Configuration) -> None:
     asked.settings.load()
 
 
-def _follow(experiment: Experiment, console: Console) -> None:
+def _follow(experiment: Experiment, console: Console, profile: str) -> None:
     """The progress bar: trials done, best accuracy and its energy, time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -233,11 +250,11 @@ def _follow(experiment: Experiment, console: Console) -> None:
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("search", total=experiment.total, news="")
         for now in experiment.watch():
-            news = []
+            news = [now.news] if now.news else []
             if now.best_accuracy is not None:
                 news.append(
                     f"best {now.best_accuracy:.1%}"
-                    + (f" at {now.energy_uJ:.3g} µJ" if now.energy_uJ is not None else "")
+                    + (f" at {now.energy_uJ:.3g} µJ on {profile}" if now.energy_uJ is not None else "")
                 )
             if now.failed:
                 news.append(f"{now.failed} dead or failed")

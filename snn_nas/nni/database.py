@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neurons.errors import UserError
 from snn_nas.nni.messages import result_of
 from snn_nas.search.result import Result
 
@@ -27,6 +28,19 @@ class Final:
     def result(self) -> Result | None:
         """The result, if it says which genotype it is of."""
         return result_of(self.value, self.parameters)
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """What the experiment was started with, every path absolute.
+
+    Raises:
+        UserError: NNI has no record there.
+    """
+    rows = _rows(folder, "select id, params from ExperimentProfile order by revision")
+    if not rows:
+        raise UserError(f"{folder} is no folder of a search under NNI")
+    found: dict[str, Any] = json.loads(rows[-1][1])
+    return found
 
 
 def finals(folder: Path) -> list[Final]:

@@ -10,6 +10,7 @@ Leaving the block stops everything that was started, whatever the reason for lea
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ ENDED = ("DONE", "STOPPED", "VIEWED")
 @dataclass(frozen=True)
 class Snapshot:
     """Where an experiment stands. `failed` are the trials that came to nothing, those that ended early not among them;
-    `energy_uJ` is that of the most accurate network so far.
+    `energy_uJ` is that of the most accurate network so far; `news` says how far a supernet's training is.
     """
 
     status: str
@@ -41,6 +42,7 @@ class Snapshot:
     energy_uJ: float | None  # noqa: N815  spelled as the objective
     elapsed: float
     eta: float | None
+    news: str = ""
 
 
 class Experiment:
@@ -60,10 +62,12 @@ class Experiment:
         exportable: str | None = None,
         words: Sequence[str] = (),
         keep: bool = False,
+        resumed: str = "",
     ) -> None:
         """Read the configuration; nothing is started.
 
-        `keep` leaves a server behind that shows the finished experiment.
+        `keep` leaves a server behind that shows the finished experiment. `resumed` is NNI's name of one in this folder
+        that was stopped or killed: it will go on where it was.
 
         Raises:
             UserError: there is no such configuration, or it names no number of trials.
@@ -85,16 +89,19 @@ class Experiment:
             raise UserError(f"{config} has no maxTrialNumber: the search would never end")
         self.server: server.Server | None = None
         self.began = 0.0
-        self._id = ""
+        self._id = self.resumed = resumed
 
     def start(self) -> None:
         """Start the manager.
 
         Raises:
-            UserError: NNI refused the configuration or could not start.
+            UserError: NNI refused the configuration or could not start; or there is nothing to go on with, or it runs.
         """
         self.base.mkdir(parents=True, exist_ok=True)
         self.began = time.monotonic()
+        if self.resumed:
+            self.server = server.resume(self.resumed, host=self.host, port=self.port)
+            return
         written = write_config(self.config, self.base)
         try:
             self.server = server.create(written, host=self.host, port=self.port)
@@ -199,7 +206,14 @@ class Experiment:
             energy_uJ=best.metrics.get("energy_uJ") if best else None,
             elapsed=elapsed,
             eta=elapsed / done * (self.total - done) if done else None,
+            news=self._news(),
         )
+
+    def _news(self) -> str:
+        try:
+            return str(json.loads((self.folder / "checkpoint" / "progress.json").read_text(encoding="utf-8"))["text"])
+        except FileNotFoundError:
+            return ""
 
     def _exhausted(self, status: str) -> bool:
         """NNI never ends an experiment whose tuner has no more trials: we do, when the last one has ended."""

@@ -13,7 +13,7 @@ const Module = require('module');
 const path = require('path');
 
 const main = process.argv[1] && fs.existsSync(process.argv[1]) ? fs.realpathSync(process.argv[1]) : '';
-const root = path.dirname(main);
+const [, root, program] = /^(.*[\\/]nni_node)[\\/](main|common[\\/]trial_keeper[\\/]main)\.js$/.exec(main) || [];
 const host = process.env.SNN_NAS_HOST || '127.0.0.1';
 const tunerTimeout = Number(process.env.SNN_NAS_TUNER_TIMEOUT || 60);
 
@@ -113,10 +113,19 @@ const EDITS = {
         ],
     ],
 
+    // a machine that trials run on over SSH has our package, and with it NNI: nothing is upgraded there (see worker.py)
+    'training_service/remote_v3/worker.js': [
+        ['-m pip install nni --upgrade', '-c "import snn_nas.nni.worker"'],
+        ['-m nni.tools.nni_manager_scripts.launch_trial_keeper', '-m snn_nas.nni.worker'],
+    ],
+
     // a click on a column's title sorted by what the page had been one update before, so mostly not at all
     [TABLE]: [
         ['!p.slice().filter((e=>t.key===e.key))[0].isSortedDescending', '!t.isSortedDescending'],
     ],
+
+    // the tuner's process has one thread for results and another for trials' ends: ours has one, see dispatcher.py
+    'common/utils.js': [["'-m', 'nni', '--exp_params'", "'-m', 'snn_nas.nni.dispatcher', '--exp_params'"]],
 
     'core/tuner_command_channel.js': [
         ['}, 10000);', `}, ${1000 * tunerTimeout});`],
@@ -124,13 +133,17 @@ const EDITS = {
     ],
 
     'core/nnimanager.js': [
-        // while a result was being stored, its trial's end could overtake it: NNI's own tuners break over that
+        // while a result was being stored, its trial's end could overtake it: NNI's own tuners die of that
         [
             'this.onTrialJobMetrics(metric).catch((err) => {',
             'const snnNasBefore = this.snnNasTold;\n'
             + 'this.snnNasTold = this.onTrialJobMetrics(metric).then(() => snnNasBefore).catch((err) => {',
         ],
-        ['let hyperParams = undefined;', 'let hyperParams = undefined;\nawait this.snnNasTold;'],
+        [
+            'let hyperParams = undefined;',
+            'let hyperParams = undefined;\n'
+            + 'if (!["WAITING", "RUNNING", "UNKNOWN"].includes(trialJobDetail.status)) await this.snnNasTold;',
+        ],
         // our configurations' names warn of a stock manager, which this one is not
         [
             'this.log.info(`Starting experiment: ${this.experimentProfile.id}`);',
@@ -166,10 +179,15 @@ const EDITS = {
     ],
 };
 
-function mended(name) {
+/* On a machine that trials run on over SSH, NNI's keeper of trials has a server for them, on every interface too. */
+const KEEPER_EDITS = {
+    'rest_server/core.js': [['app.listen(this.port);', 'app.listen(this.port, "127.0.0.1");']],
+};
+
+function mended(name, edits) {
     const file = path.join(root, name);
     let text = fs.readFileSync(file, 'utf8');
-    for (const [expected, replacement] of EDITS[name]) {
+    for (const [expected, replacement] of edits) {
         const pieces = text.split(expected);
         if (pieces.length !== 2) {
             throw new Error(`${file}: found ${pieces.length - 1} times instead of once: ${expected}`);
@@ -179,8 +197,8 @@ function mended(name) {
     return text;
 }
 
-function mendManager() {
-    const texts = new Map(Object.keys(EDITS).map(name => [path.join(root, name), mended(name)]));
+function mend(edits) {
+    const texts = new Map(Object.entries(edits).map(([name, each]) => [path.join(root, name), mended(name, each)]));
     globalThis.snnNasPages = new Map([[TABLE.slice('static'.length), texts.get(path.join(root, TABLE))]]);
     const compile = Module.prototype._compile;
     const loaded = new Set();
@@ -204,9 +222,9 @@ function refuse(reason) {
     process.exit(1);
 }
 
-if (path.basename(main) === 'main.js' && path.basename(root) === 'nni_node') {
+if (program) {
     try {
-        mendManager();
+        mend(program === 'main' ? EDITS : KEEPER_EDITS);
     } catch (error) {
         refuse(error.message);
     }

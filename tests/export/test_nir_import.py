@@ -126,6 +126,17 @@ def test_an_attack_is_one_line(good: Path, attack: Callable[[h5py.File], None], 
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [("MAX_OBJECTS", "is beyond 3 objects"), ("MAX_NODES", "more than 3 nodes"), ("MAX_EDGES", "or 3 edges")],
+)
+def test_every_count_has_a_limit(good: Path, monkeypatch: pytest.MonkeyPatch, limit: str, message: str) -> None:
+    load_nir(good)
+    monkeypatch.setattr(nir_import, limit, 3)
+    with pytest.raises(UserError, match=message):
+        load_nir(good)
+
+
 def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="there is no file"):
         load_nir(tmp_path / "none.nir")

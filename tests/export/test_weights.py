@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from neurons.errors import UserError
 from rules.registry import rules
 from snn_nas import network
-from snn_nas.export.weights import claimed, load, read_header, save
+from snn_nas.export.weights import MAX_HEADER, claimed, load, read_header, save
 from snn_nas.genotype import Term, parse
 from tests.export.conftest import Make
 
@@ -141,6 +141,17 @@ def test_files_that_are_none(tmp_path: Path, content: bytes) -> None:
         load(path)
     with pytest.raises(UserError, match="cannot read"):
         load(tmp_path / "none")
+
+
+def test_a_header_too_large_is_not_read(tmp_path: Path) -> None:
+    """Nor one that is said to be longer than the file: neither is a reason to take as much memory."""
+    path = tmp_path / "n"
+    for size, length in ((MAX_HEADER + 1, MAX_HEADER + 100), (1 << 60, 100)):
+        with path.open("wb") as file:
+            file.write(struct.pack("<Q", size))
+            os.truncate(file.fileno(), length)
+        with pytest.raises(UserError, match="no safetensors file"):
+            load(path)
 
 
 def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,35 @@ from neurons import backends, fused, fused_cpu, population
 from neurons.errors import UserError
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
+
+
+HOME = {
+    "plain": "neurons.dynamics.Dynamics.step",
+    "torch": "spikingjelly.activation_based.functional.lif_step",
+    "fused": "neurons.fused_cpu.forward",
+}
+"""What must run, and where no other backend passes."""
+
+
+@pytest.mark.parametrize("backend", HOME)
+def test_what_is_named_is_what_runs(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All give the same spikes, so that a name alone would prove nothing."""
+    if backend == "fused" and fused.obstacle(torch.device("cpu"), torch.float32):
+        assert "CI" not in os.environ, "CI has a compiler: without the C extension our kernels go untested"
+        pytest.skip("the C extension is not built")
+    ran = []
+
+    def spy(name: str, run: Any) -> Any:
+        def spied(*given: Any, **named: Any) -> Any:
+            ran.append(name)
+            return run(*given, **named)
+
+        return spied
+
+    for name, place in HOME.items():
+        monkeypatch.setattr(place, spy(name, pkgutil.resolve_name(place)))
+    population.build("lif", backend=backend)(torch.ones(3, 2, 4))
+    assert set(ran) == {backend}
 
 
 @no_gpu

@@ -235,6 +235,17 @@ def test_a_damaged_checkpoint_is_one_line_or_harmless(seed: int) -> None:
         assert "\n" not in said
 
 
+def test_a_checkpoint_that_was_changed_is_one_line(tmp_path: Path) -> None:
+    """Though it could be read: a search that goes on from it would be another one, and nobody would know."""
+    state, journal = stored()
+    search = json.loads(state)
+    search["search"]["strategy"]["rng"][1][0] ^= 1
+    (tmp_path / "search.json").write_text(json.dumps(search))
+    (tmp_path / "journal.jsonl").write_text(journal)
+    with pytest.raises(UserError, match=r"search\.json is no state of a search \(its hash is another\)"):
+        Study(tmp_path, ARGS)
+
+
 @pytest.mark.parametrize("cut", [0.0, 0.3, 0.99])
 def test_a_checkpoint_cut_short_is_one_line(tmp_path: Path, cut: float) -> None:
     state, journal = stored()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from neurons.errors import UserError
-from snn_nas.nni import server
 from snn_nas.nni.database import finals
 from snn_nas.nni.experiment import Experiment
 from snn_nas.search import Ordered, create, objectives
@@ -56,7 +55,8 @@ def test_resume_after_kill_equals_an_undisturbed_search(runs: Path) -> None:
             assert time.monotonic() - killed < 15, left_over(runs)
             time.sleep(0.1)
         before = experiment.results()
-        experiment.server = server.resume(experiment.id)
+        experiment = Experiment(config, folder=runs / "runs", resumed=experiment.id)
+        experiment.start()
         list(experiment.watch())
         results = experiment.results()
         jobs = experiment.running.get("trial-jobs")
@@ -101,11 +101,35 @@ def test_small_space_is_used_up_and_kept_in_view(runs: Path) -> None:
     assert not left_over(runs)
 
 
-def test_a_tuner_of_nnis_own(runs: Path) -> None:
+SLOW = r"""
+const { prototype } = require('module');
+const compile = prototype._compile;
+const noticed = new Set();
+globalThis.slowNotice = trial => noticed.add(trial);
+globalThis.slowWait = async (trial, metric) => {
+    while (metric.includes('"FINAL"') && !noticed.has(trial)) await new Promise(done => setTimeout(done, 20));
+    await new Promise(done => setTimeout(done, 200));
+};
+prototype._compile = function (content, filename) {
+    if (filename.endsWith('core/nniDataStore.js')) {
+        content = content
+            .replace(/^ +storeTrialJobEvent\((\w+), (\w+).*/m, '$& if ($1 === "SUCCEEDED") slowNotice($2);')
+            .replace(/async storeMetricData\((\w+), (\w+)\).*/, '$& await slowWait($1, $2);');
+    }
+    return compile.call(this, content, filename);
+};
+"""
+
+
+def test_a_tuner_of_nnis_own_whose_results_take_long_to_store(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each result is stored only after its trial's end was noticed: told first, it would be TPE's end as well."""
+    slow = runs / "slow.js"
+    slow.write_text(SLOW)
+    monkeypatch.setenv("NODE_OPTIONS", f"--require={slow}")
     command = f"python -m snn_nas.nni.trial --evaluator {TOY}quick --space '{{factory: \"{TOY}space\"}}'"
-    config = write(runs, "tpe", trials=5, command=command, tuner="TPE")
-    with Experiment(config, folder=runs / "runs") as experiment:
-        assert list(experiment.watch())[-1].done == 5
+    config = write(runs, "tpe", trials=3, command=command, tuner="TPE")
+    with Experiment(config, folder=runs / "runs", concurrency=1) as experiment:
+        assert list(experiment.watch())[-1].done == 3
     for final in finals(experiment.folder):
         assert final.result is not None
         assert final.result.genotype == f"toy(a={final.parameters['a']},b={final.parameters['b']}) {{ x }}"

@@ -18,8 +18,11 @@ from typing import Any
 import nni_node
 import psutil
 import pytest
+from nni.runtime.msg_dispatcher_base import MsgDispatcherBase
+from nni.runtime.tuner_command_channel import CommandType
 
 from neurons.errors import UserError
+from snn_nas.nni import dispatcher
 from snn_nas.nni.channel import HttpChannel, NniChannel, connect
 from snn_nas.nni.config import override, read_config
 from snn_nas.nni.messages import final_metric, parameters, result_of
@@ -261,32 +264,51 @@ class TestConfig:
             read_config(tmp_path / "a.yml")
 
 
+KEEPER = "common/trial_keeper/main.js"
+"""NNI's program that keeps trials on a machine that is reached over SSH."""
+
+
 class TestManager:
-    def start(self, root: Path) -> subprocess.CompletedProcess[str]:
+    def start(self, root: Path, main: str = "main.js") -> subprocess.CompletedProcess[str]:
         node = Path(nni_node.__path__[0]) / "node"
-        command = [str(node), f"--require={MANAGER}", str(root / "main.js")]
+        command = [str(node), f"--require={MANAGER}", str(root / main)]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
         """NNI's files that we mend, and a main.js that loads none of them."""
         root = tmp_path / "nni_node"
-        for name in ("training_service/v3", "rest_server", "core", "static/static/js"):
+        for name in ("training_service", "rest_server", "core", "common", "static/static/js"):
             shutil.copytree(Path(nni_node.__path__[0]) / name, root / name)
-        (root / "main.js").write_text("console.log('up');")
+        for program in ("main.js", KEEPER):
+            (root / program).write_text("console.log('up');")
         return root
 
     @pytest.mark.parametrize(
         "name",
-        ["training_service/v3/compat.js", "rest_server/index.js", "rest_server/restHandler.js", "core/nnimanager.js"],
+        [
+            "training_service/v3/compat.js",
+            "rest_server/index.js",
+            "rest_server/restHandler.js",
+            "training_service/remote_v3/worker.js",
+            "core/nnimanager.js",
+        ],
     )
     def test_refuses_an_unknown_nni(self, root: Path, name: str) -> None:
         path = root / name
-        path.write_text(path.read_text().replace("this.", "self."))
+        path.write_text(path.read_text().replace("this.", "self.").replace("-m", "-n"))
         done = self.start(root)
         assert done.returncode == 1
         assert "not the NNI 3.0" in done.stderr
         assert name in done.stderr
+        assert "up" not in done.stdout
+
+    def test_refuses_an_unknown_keeper_of_trials(self, root: Path) -> None:
+        path = root / "rest_server" / "core.js"
+        path.write_text(path.read_text().replace("this.", "self."))
+        done = self.start(root, KEEPER)
+        assert done.returncode == 1
+        assert "rest_server/core.js" in done.stderr
         assert "up" not in done.stdout
 
     def test_says_if_a_mended_file_is_not_used(self, root: Path) -> None:
@@ -297,6 +319,33 @@ class TestManager:
     def test_leaves_other_node_programs_alone(self, tmp_path: Path) -> None:
         (tmp_path / "main.js").write_text("console.log('up');")
         assert self.start(tmp_path).stdout == "up\n"
+
+
+def test_no_end_of_a_trial_overtakes_a_result_in_the_tuners_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Dispatcher(MsgDispatcherBase):  # type: ignore[misc]
+        def handle_report_metric_data(self, data: Any) -> None:
+            time.sleep(0.2)
+            seen.append("result")
+
+        def handle_trial_end(self, data: Any) -> None:
+            seen.append("end")
+
+    monkeypatch.setattr(MsgDispatcherBase, "enqueue_command", MsgDispatcherBase.enqueue_command)  # undone afterwards
+    monkeypatch.setattr("nni.__main__.main", lambda: None)
+    dispatcher.main()
+    one = Dispatcher("ws://_unittest_")
+    for worker in (one.default_worker, one.assessor_worker):
+        worker.daemon = True
+        worker.start()
+    one.enqueue_command(CommandType.ReportMetricData, {"type": "FINAL"})
+    one.enqueue_command(CommandType.TrialEnd, {"event": "SUCCEEDED"})
+    end = time.monotonic() + 20
+    while len(seen) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    one.stopping = True
+    assert seen == ["result", "end"]
 
 
 def test_a_trial_dies_with_its_parent() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,26 @@ results = st.builds(
     st.integers(0),
     st.lists(st.floats(), max_size=5).map(tuple),
 )
+
+
+def test_all_of_it_is_on_the_disk_before_anyone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut keeps what was synced: the line when `append` returns, the new file before it takes its name."""
+    synced: list[bytes] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(f"/proc/self/fd/{file}").read_bytes()))
+    journal = Journal(tmp_path / "journal.jsonl")
+    for number, record in enumerate(RECORDS, start=1):
+        journal.append(record)
+        assert len(synced) == number
+        assert synced[-1] == journal.path.read_bytes()
+    replace = Path.replace
+
+    def observed(part: Path, target: Path) -> Path:
+        assert synced[-1] == part.read_bytes() == b'{"a": 1}'
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", observed)
+    write_json(tmp_path / "state.json", {"a": 1})
+    assert (tmp_path / "state.json").read_text() == '{"a": 1}'
 
 
 @given(results)
