@@ -44,7 +44,22 @@ from snn_nas.training import Training, accuracy, train
 
 PLACES = ((32, 5, "avg"), (64, 3, "avg"), (64, 3, "none"))
 UNSUPERVISED = ("frozen", "stdp", "softhebb", "rstdp", "hippo")
-SUPERVISED = ("bp", "usf", "brsf", "frsf", "kp", "fa", "dfa", "drtp", "eprop", "ottt~exact", "ottt~usf", "local")
+SUPERVISED = (
+    "bp",
+    "usf",
+    "brsf",
+    "frsf",
+    "kp",
+    "fa",
+    "dfa",
+    "dfa(feedback=learned)",
+    "drtp",
+    "eprop",
+    "ottt~exact",
+    "ottt~usf",
+    "local",
+    "local(pool=8)",
+)
 ABOVE = ("frsf", "local")
 
 
@@ -67,7 +82,7 @@ class Contestant:
         neuron = f"lif(threshold={self.threshold})"
         placed = zip(self.rules, PLACES, strict=False)
         layers = [f"conv(c={c},k={k},down={down})@{rule}/{neuron}" for rule, (c, k, down) in placed]
-        name, _, transport = self.rules[-1].partition("~")
+        name, _, transport = self.rules[-1].partition("(")[0].partition("~")
         carrier = pair(name, transport or None).transport
         readout = f"readout(grid=8)@delta~{carrier}"
         return f"chain(T={T},encoding={self.encoding}){{{'; '.join([*layers, readout])}}}"

@@ -2,6 +2,8 @@
 
     python docs/make_rules.py --pictures --data cifar10_jpeg
 
+What the rules are worth is taken from the record of `benchmarks/rules_learn.py`.
+
 Each picture shows the first-layer filters that a rule learned from the same images and the same initial weights, on
 whitened input, in a chain of one hidden layer. A test checks that the page is what this script writes.
 """
@@ -11,12 +13,20 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import json
 from pathlib import Path
+from typing import Any
 
 from rules.registry import SHORT, TRANSPORTS, Declaration, Pair, pair, rules
 
 HERE = Path(__file__).parent
 PAGE, PICTURES = HERE / "rules.md", HERE / "images" / "rules"
+RECORD, WORTH = HERE.parent / "benchmarks" / "results" / "rules_learn.json", HERE / "images" / "rules_learn.png"
+GROUPS = {
+    "only": "every hidden layer under a rule that no error crosses",
+    "deep": "three hidden layers under a rule that gets an error",
+    "first": "the first of three layers, the other two under another rule",
+}
 COST = "chain(T=4){{conv(c=16)@{below}/lif; conv(c=16)@{rule}/lif; readout@delta~{carrier}}}"
 PICTURE = (
     "chain(T=4,encoding=whiten){{conv(c=48,k=7,down=avg)@{rule}/lif(threshold=0.5); readout(grid=8)@delta~{carrier}}}"
@@ -27,8 +37,7 @@ HEAD = """# The learning rules
 
 A rule is a pair, *update / transport*: how a layer's own weights change, and what error, if any, the layers below
 receive through it. What each one needs is declared in `rules/registry.py` and checked by the contract suite; the texts
-are those of its file. `snn-nas rules` prints the table; [new_rule.md](new_rule.md) adds a rule. What they are worth is
-in `benchmarks/rules_learn.py` and its record.
+are those of its file. `snn-nas rules` prints the table; [new_rule.md](new_rule.md) adds a rule.
 
 *Learning* is the energy of running and learning one sample, relative to `bp`'s, for the second of two layers of 16
 channels of 3x3 on 16x16, T = 4, every tenth neuron of a step firing, by the 45nm_fp32 profile
@@ -45,6 +54,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.pictures:
         draw(options.data, options.train)
+    if RECORD.exists():
+        draw_worth(json.loads(RECORD.read_text(encoding="utf-8")))
     PAGE.write_text(page(), encoding="utf-8")
 
 
@@ -52,6 +63,8 @@ def page() -> str:
     """The whole page."""
     names = [*SHORT, *(name for name in rules() if name != "gradient")]
     parts = [HEAD, table(names), "## Transports\n", transports()]
+    if RECORD.exists():
+        parts.append(worth(json.loads(RECORD.read_text(encoding="utf-8"))))
     done: set[str] = set()
     for declaration in rules().values():
         module = declaration.implementation.partition(":")[0]
@@ -87,6 +100,61 @@ def table(names: list[str]) -> str:
 def transports() -> str:
     """The text of the transports' file."""
     return quoted("rules.transport")
+
+
+def worth(record: dict[str, Any]) -> str:
+    """What the rules came to, from the record of `benchmarks/rules_learn.py`."""
+    settings = record["settings"]
+    seeds = max(len(row["runs"]) for row in record["rows"])
+    lines = [
+        "## What they are worth\n",
+        "![Accuracy of every rule](images/rules_learn.png)\n",
+        f"{record['data']}: {settings['train']:,} training images, {settings['epochs']} epochs, T = {settings['T']}, "
+        f"{seeds} seed{'s' * (seeds > 1)}, {record['images_held_out']:,} held-out images; the test split stayed shut. "
+        "Every rule of a group had as many tries of threshold, encoding and depth, `frozen` too. In points: `over` "
+        "is to `frozen` in the same place, `under` to `bp` in all three layers. The "
+        "[record](../benchmarks/results/rules_learn.json) has every run.\n",
+    ]
+    for group, title in GROUPS.items():
+        rows = sorted((row for row in record["rows"] if row["group"] == group), key=lambda row: -row["mean"])
+        lines += [
+            f"**{title[0].upper()}{title[1:]}**\n",
+            "| rule | accuracy, % | over | under | layers |",
+            "|" + "---|" * 5,
+        ]
+        for row in rows:
+            spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.1f}"
+            over, under = (f"{100 * row[key]:+.1f}" for key in ("over_frozen", "under_bp"))
+            cells = [f"`{row['contestant']}`", f"{100 * row['mean']:.1f}{spread}", over, under, str(len(row["rules"]))]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def draw_worth(record: dict[str, Any]) -> None:
+    """The same as bars."""
+    from snn_nas.report.style import LIGHT, canvas, drawing
+
+    sizes = [sum(row["group"] == group for row in record["rows"]) for group in GROUPS]
+    with drawing(LIGHT):
+        figure = canvas(8.0, 0.26 * sum(sizes) + 1.6)
+        for axes, (group, title) in zip(
+            figure.subplots(3, 1, height_ratios=sizes, sharex=True), GROUPS.items(), strict=True
+        ):
+            rows = sorted((row for row in record["rows"] if row["group"] == group), key=lambda row: row["mean"])
+            names = [row["contestant"] for row in rows]
+            colours = [pair(row["rules"][0].partition("(")[0].partition("~")[0]).colour for row in rows]
+            axes.barh(names, [100 * row["mean"] for row in rows], color=colours, height=0.7)
+            for y, row in enumerate(rows):
+                points = [100 * run["accuracy"] for run in row["runs"]]
+                axes.plot(points, [y] * len(points), ".", color=LIGHT.ink, markersize=4)
+                axes.text(max(points) + 0.3, y, f"{100 * row['mean']:.1f}", va="center", fontsize=8, color=LIGHT.ink)
+            axes.set_title(title[0].upper() + title[1:], fontsize=9)
+            axes.grid(axis="y", visible=False)
+            axes.tick_params(axis="y", labelsize=8)
+        low = min(100 * row["mean"] for row in record["rows"])
+        axes.set(xlim=(low - 4, None), xlabel="accuracy on held-out images, %; points are seeds")
+        figure.savefig(WORTH, dpi=150)
 
 
 def section(module: str) -> str:

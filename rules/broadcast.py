@@ -3,9 +3,16 @@
     dfa     delta_l =  (B_l e) * f'(a_l),   e = dL/dlogits              Nøkland 2016
     drtp    delta_l = -(B_l y) * f'(a_l),   y the one-hot target        Frenkel, Lefebvre and Bol 2021, section 2
 
-B_l is fixed and random, one column a class. The signal is entered at the layer's spikes, and goes from there through
-the neurons' surrogate and time to the weights; it ends at the layer's input. Direct random target projection leaves
-out the output's state altogether: the sign is that of the error at the target's own class.
+B_l is random, one column a class. The signal is entered at the layer's spikes, and goes from there through the neurons'
+surrogate and time to the weights; it ends at the layer's input. Direct random target projection leaves out the output's
+state altogether: the sign is that of the error at the target's own class.
+
+With `feedback=learned`, B_l changes as the weights of a readout of layer l would under the error of the output,
+
+    dB_l = -rate e s_l - decay B_l
+
+s_l being the layer's mean spikes: Webster, Choi and Ahn 2021, direct Kolen-Pollack; Bellec et al. 2020 call it adaptive
+e-prop. It takes the error and the spikes that the rule has anyway. Where B is fixed, a convolution learns little by it.
 """
 
 from __future__ import annotations
@@ -15,12 +22,16 @@ import math
 import torch
 from torch import Tensor
 
+from rules import across
 from rules.layer import Layer
 from rules.rule import Root, Rule, Signals
 
+RATE, DECAY = 0.3, 1e-3
+"""Of learned feedback, in every step. It starts at a tenth of unit gain, so that what it learns soon outweighs that."""
 
-class DirectFeedback(Rule):
-    """Direct feedback alignment."""
+
+class Broadcast(Rule):
+    """A rule with a matrix that takes a signal from the output to its neurons."""
 
     reads = True
     matrix: Tensor
@@ -28,13 +39,36 @@ class DirectFeedback(Rule):
 
     def attach(self, layer: Layer, classes: int) -> None:
         """Draw B of unit gain: each neuron gets an error as large as the output's."""
-        self.register_buffer("matrix", torch.randn(classes, math.prod(layer.shape)) / classes**0.5)
+        self.learned = self.settings.get("feedback") == "learned"
+        gain = 0.1 if self.learned else 1.0
+        self.register_buffer("matrix", gain * torch.randn(classes, math.prod(layer.shape)) / classes**0.5)
+        if self.learned:
+            self.register_buffer("change", torch.zeros_like(self.matrix), persistent=False)
+
+    @torch.no_grad()
+    def correlate(self, error: Tensor, spikes: Tensor) -> None:
+        """Note what B is to learn from errors `[N, classes]` and spikes `[N, ...]`, or their means over time."""
+        if self.learned:
+            self.change += error.to(self.change).T @ spikes.flatten(1).to(self.change)
+
+    @torch.no_grad()
+    def after_step(self, layer: Layer) -> None:
+        """B changes when the weights do."""
+        if self.learned:
+            self.matrix.mul_(1.0 - DECAY).sub_(across.mean(self.change), alpha=RATE)
+            self.change.zero_()
+
+
+class DirectFeedback(Broadcast):
+    """Direct feedback alignment."""
 
     def update(self, layer: Layer, signals: Signals) -> list[Root]:
         """Enter the error, spread evenly over the time steps as the mean over time does."""
         assert layer.record is not None
-        spikes = layer.record.output
-        return [(spikes, self.project(self.sent(signals), spikes))]
+        spikes, sent = layer.record.output, self.sent(signals)
+        if self.learned:
+            self.correlate(sent, spikes.mean(0))
+        return [(spikes, self.project(sent, spikes))]
 
     def sent(self, signals: Signals) -> Tensor:
         """What the output sends, `[B, classes]`."""
@@ -51,5 +85,4 @@ class TargetProjection(DirectFeedback):
 
     def sent(self, signals: Signals) -> Tensor:
         """The target instead of the error; nothing of what the network put out."""
-        target = torch.nn.functional.one_hot(signals.labels, signals.error.shape[1])
-        return -target.to(signals.error) / len(signals.labels)
+        return -signals.target.to(signals.error) / len(signals.labels)

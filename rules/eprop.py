@@ -3,8 +3,9 @@
     dL/dW_ji = sum_t L_j[t] psi_j[t] eps_ji[t],     eps_ji[t] = decay eps_ji[t-1] + gain x_i[t]
 
 x is the synapse's input, decay and gain the membrane's, psi the surrogate at the neuron's distance to threshold and
-L[t] = B e[t] the error that is known at step t, sent straight to the neuron by a fixed random B. Nothing in it waits
-for a later step. An adaptive threshold a[t+1] = rho a[t] + s[t] adds the slow component of Bellec's equation 24:
+L[t] = B e[t] the error that is known at step t, sent straight to the neuron. B learns as a readout of the layer would
+(`rules.broadcast`), or stays random. Nothing in it waits for a later step. An adaptive threshold a[t+1] = rho a[t] +
+s[t] adds the slow component of Bellec's equation 24:
 
     e_ji[t] = psi_j[t] (eps_i[t] - beta eps_a_ji[t]),   eps_a_ji[t+1] = rho eps_a_ji[t] + e_ji[t]
 
@@ -20,28 +21,20 @@ comes between the membrane and the synapse.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from neurons.population import Population
+from rules.broadcast import Broadcast
 from rules.layer import Layer, Record
-from rules.rule import Root, Rule, Signals
+from rules.rule import Root, Signals
 from rules.synapse import channel_mean, correlate, per_channel
 
 
-class EProp(Rule):
-    """e-prop with random broadcast (Bellec's "random e-prop")."""
+class EProp(Broadcast):
+    """e-prop with a broadcast that learns (Bellec's "adaptive e-prop"), or stays random ("random e-prop")."""
 
-    reads = True
     traced = True
-    matrix: Tensor
-    """`[classes, neurons]`."""
-
-    def attach(self, layer: Layer, classes: int) -> None:
-        """Draw B of unit gain."""
-        self.register_buffer("matrix", torch.randn(classes, math.prod(layer.shape)) / classes**0.5)
 
     def online(self, layer: Layer) -> bool:
         """See `Rule.online`; not with adaptive neurons, whose eligibility is each synapse's own."""
@@ -51,6 +44,7 @@ class EProp(Rule):
         """Enter the learning signal B e[t] at this step's spikes; `Layer.step` takes it to the trace."""
         assert layer.record is not None
         spikes = layer.record.output
+        self.correlate(error, spikes)
         return [(spikes, (error @ self.matrix).view_as(spikes))]
 
     @torch.no_grad()
@@ -60,6 +54,7 @@ class EProp(Rule):
         assert layer.population is not None
         record, neurons = layer.record, layer.population
         errors = signals.errors()
+        self.correlate(errors.flatten(0, 1), record.output.flatten(0, 1))
         signal = (errors.flatten(0, 1) @ self.matrix).view_as(record.output)
         error = signal_at_membrane(neurons, slopes(neurons, record), signal)
         # sum_t error[t] eps[t] = sum_t error[t] (K x)[t] = sum_s (K^T error)[s] x[s], and K^T error is at the current

@@ -38,6 +38,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rules import across
 from rules.layer import Layer, Record
 from rules.rstdp import assignment
 from rules.rule import Root, Signals
@@ -63,10 +64,10 @@ class Rate:
     width: float  # 2 / beta
 
     def mean(self, z: Tensor) -> Tensor:
-        """Over the first dimension."""
+        """Over the first dimension, and over processes."""
         beta = 2.0 / self.width
         start, end = (1.0 / (1.0 + math.exp(-beta * (at - self.alpha))) for at in (0.0, 1.0))
-        return (z.sub(self.alpha).mul_(beta).sigmoid_().mean(0) - start) * (self.k / (end - start))
+        return (across.mean(z.sub(self.alpha).mul_(beta).sigmoid_().mean(0)) - start) * (self.k / (end - start))
 
 
 POTENTIATION = Rate(1.109682, 0.4150117, 0.4541096)
@@ -120,7 +121,7 @@ class Hippo(Competitive):
         winner = won.amax(2) > 0
         if self.settings["plateau"] == "novelty":
             strength = current.amax(1).mean(1)
-            return place, winner & (strength <= strength.mean()).unsqueeze(1)
+            return place, winner & (strength <= across.mean(strength.mean())).unsqueeze(1)
         classes = signals.error.shape[1]
         mine = assignment(won, classes)
         plateau = winner & (mine == signals.labels.unsqueeze(1))
@@ -164,7 +165,7 @@ def live(
             both = (up + down).clamp_min(torch.finfo(W.dtype).tiny)
             W = W + ((W_MAX - W) * up - W * down) * (-torch.expm1(-both) / both)
         ET, IS = follow(ET, x, ms, TAU_ELIGIBILITY), follow(IS, plateau, ms, TAU_INSTRUCTION)
-    return W, ET.mean(0).expand_as(W), IS.mean(0)
+    return W, across.mean(ET.mean(0)).expand_as(W), across.mean(IS.mean(0))
 
 
 def follow(trace: Tensor, drive: Tensor, ms: float, tau: float) -> Tensor:
@@ -174,7 +175,7 @@ def follow(trace: Tensor, drive: Tensor, ms: float, tau: float) -> Tensor:
 
 def rates(record: Record) -> Tensor:
     """The input as rates around 0 to 1, in its own shape: `[T, B, ...]`, or `[B, ...]` where it is static."""
-    mean, reach = record.mean_input.mean(), 2.0 * record.mean_input.std()
+    mean, reach = across.mean(record.mean_input.mean()), 2.0 * across.deviation(record.mean_input)
     low = mean - reach if record.static else torch.zeros_like(mean)
     scaled = (record.input - low) / (mean + reach - low).clamp_min(torch.finfo(mean.dtype).tiny)
     return scaled.clamp(0.0, 1.0) if record.static else scaled

@@ -13,6 +13,7 @@ from neurons.dynamics import State
 from neurons.population import Population
 from neurons.settings import Value
 from rules import transport
+from rules.norm import normed, normed_step
 from rules.registry import Pair, implementation
 from rules.synapse import Synapse
 
@@ -117,11 +118,11 @@ class Layer(nn.Module):
             carries = self.pair.transport != "none"
             source = x if carries else x.detach()
             if static:
-                current = self.norm(self.transport(self.synapse, source))
+                current = normed(self.norm, self.transport(self.synapse, source))
             else:
-                current = self.norm(self.transport(self.synapse, source.flatten(0, 1)))
-                current = current.unflatten(0, x.shape[:2])
-            normed = current
+                current = normed(self.norm, self.transport(self.synapse, source.flatten(0, 1)))
+                current = current.unflatten(0, x.shape[:2])  # type: ignore[no-untyped-call]
+            own = current
             for shortcut in shortcuts:
                 current = current + (shortcut if carries else shortcut.detach())
             output: Tensor
@@ -130,14 +131,14 @@ class Layer(nn.Module):
             else:
                 output = current.expand(self.T, *current.shape) if static else current
         if self.training and self.rule.reads:
-            self.record = Record(x.detach(), output, current.detach(), normed.detach())
+            self.record = Record(x.detach(), output, current.detach(), own.detach())
         return output if self.receives or self.population is None else output.detach()
 
     def drive(self, x: Tensor) -> Tensor:
         """The current `[B, ...]` of a static input, through the norm: computed once, and handed to every `step`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._differentiable_in_a_step):
-            drive: Tensor = self.norm(self.transport(self.synapse, x if self.pair.transport != "none" else x.detach()))
-            return drive
+            source = x if self.pair.transport != "none" else x.detach()
+            return normed(self.norm, self.transport(self.synapse, source))
 
     def step(self, x: Tensor, *shortcuts: Tensor, moment: Moment, drive: Tensor | None = None) -> tuple[Tensor, Moment]:
         """One step: spikes `[B, ...]` of an input `[B, ...]`, or a readout's current.
@@ -162,10 +163,10 @@ class Layer(nn.Module):
             if drive is None:
                 source = x if carries else x.detach()
                 seen = trace if isinstance(trace, Tensor) else None
-                current = _normed(self.norm, self.transport(self.synapse, source, seen), self.T)
+                current = normed_step(self.norm, self.transport(self.synapse, source, seen), self.T)
             else:
                 current = _weighed(drive, float(trace))
-            normed = current
+            own = current
             for shortcut in shortcuts:
                 current = current + (shortcut if carries else shortcut.detach())
             output, state = current, moment.state
@@ -173,7 +174,7 @@ class Layer(nn.Module):
                 output, state = self.population.step(current, state)
                 state = State(*(None if part is None else part.detach() for part in state))  # type: ignore[arg-type]
         if self.training and self.rule.reads:
-            self.record = Record(x.detach(), output, current.detach(), normed.detach())
+            self.record = Record(x.detach(), output, current.detach(), own.detach())
         hidden = self.population is not None and not self.receives
         return output.detach() if hidden else output, Moment(state, trace)
 
@@ -195,16 +196,6 @@ class Layer(nn.Module):
         self.transport.after_step(self.synapse.weight.detach(), decay)
         self.rule.after_step(self)
         self.record = None
-
-
-def _normed(norm: nn.Module, current: Tensor, T: int) -> Tensor:
-    """Norm one of T steps by its own statistics; T steps move the running ones as far as one batch does."""
-    if not (isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and norm.training):
-        return norm(current)  # type: ignore[no-any-return]
-    momentum = 1.0 - (1.0 - (norm.momentum or 0.0)) ** (1.0 / T)
-    return nn.functional.batch_norm(
-        current, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, momentum, norm.eps
-    )
 
 
 def _weighed(x: Tensor, weight: float) -> Tensor:

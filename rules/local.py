@@ -33,7 +33,7 @@ class LocalLoss(Rule):
         """The local loss; its gradient trains the layer and its head."""
         assert layer.record is not None
         logits = self.head(self.features(layer.record.output))
-        return [(F.cross_entropy(logits, signals.labels, label_smoothing=signals.smoothing), None)]
+        return [(signals.loss(logits), None)]
 
     def features(self, spikes: Tensor) -> Tensor:
         """`[T, B, ...]` to `[B, features]`."""

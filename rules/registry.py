@@ -240,17 +240,24 @@ register(
         colour="#9e9ac8",
     )
 )
+
+
+def _feedback(default: str) -> Setting:
+    return Setting(default, choices=("random", "learned"), help="whether B stays as drawn, or learns as a readout does")
+
+
 register(
     Declaration(
         name="dfa",
         summary="the output error through a fixed random matrix, straight to this layer",
-        source="Nøkland 2016, direct feedback alignment",
+        source="Nøkland 2016, direct feedback alignment; learned feedback, Webster, Choi and Ahn 2021",
         implementation="rules.broadcast:DirectFeedback",
         update="gradient",
         error="broadcast",
         surrogate=True,
         norms="error",
         dataflow=Dataflow(update_macs_dense=1.0, broadcast=True, stores_T=True),
+        settings={"feedback": _feedback("random")},
         colour="#e31a1c",
     )
 )
@@ -362,13 +369,14 @@ register(
     Declaration(
         name="eprop",
         summary="an eligibility trace at the synapse times an error broadcast at every step",
-        source="Bellec et al. 2020, random e-prop",
+        source="Bellec et al. 2020, adaptive and random e-prop",
         implementation="rules.eprop:EProp",
         update="eprop",
         error="broadcast",
         surrogate=True,
         online=True,
         dataflow=Dataflow(update_macs_dense=1.0, trace_macs=1.0, broadcast=True),
+        settings={"feedback": _feedback("learned")},
         colour="#b2df8a",
     )
 )

@@ -19,6 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rules import across
 from rules.layer import Layer
 from rules.rule import Root, Signals
 from rules.stdp import STDP
@@ -45,7 +46,7 @@ class RSTDP(STDP):
         reward = torch.where(right, 1.0 - self.hits, -float(self.settings["punishment"]) * self.hits)
         change = self.change(layer.synapse, layer.record, won * reward)
         self.turn(layer, self.decorrelated(change))
-        self.hits.copy_((won * right).sum() / won.sum())
+        self.hits.copy_(across.mean((won * right).sum()) / across.mean(won.sum()))
         return []
 
 

@@ -24,23 +24,30 @@ class Signals:
     """What the output tells a layer, beside any transported error. All tensors are detached.
 
     Attributes:
-        labels: `[B]`, class indices.
+        labels: `[B]`, class indices; of a mixed sample, the class that has most of it.
         error: `[B, classes]`, dL/dlogits of the mean loss over the batch, logits being the mean over time.
         currents: `[T, B, classes]`, the readout's.
         smoothing: share of the target that is spread over all classes.
+        mixture: `[B, classes]`, the classes' shares in each sample, where samples are mixed; else None.
     """
 
     labels: Tensor
     error: Tensor
     currents: Tensor
     smoothing: float = 0.0
+    mixture: Tensor | None = None
 
     @classmethod
     def of(cls, currents: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Signals:
-        """The signals of a readout's currents `[T, B, classes]` under cross-entropy."""
+        """The signals of a readout's currents `[T, B, classes]` under cross-entropy.
+
+        `labels` are class indices `[B]`, or of mixed samples the classes' shares `[B, classes]`.
+        """
         currents = currents.detach()
-        target = _target(labels, currents.shape[2], label_smoothing)
-        return cls(labels, (currents.mean(0).softmax(1) - target) / len(labels), currents, label_smoothing)
+        mixture = labels if labels.dim() == 2 else None
+        error = currents.mean(0).softmax(1) - _smoothed(_shares(labels, currents.shape[2]), label_smoothing)
+        indices = labels if mixture is None else mixture.argmax(1)
+        return cls(indices, error / len(labels), currents, label_smoothing, mixture)
 
     @classmethod
     def silent(cls, batch: int, classes: int, like: Tensor) -> Signals:
@@ -52,17 +59,29 @@ class Signals:
         """`[T, B, classes]`: the error as known at each step, from the currents up to it, and 1 / T of it."""
         steps = torch.arange(1, len(self.currents) + 1, device=self.currents.device).view(-1, 1, 1)
         so_far = (self.currents.cumsum(0) / steps).softmax(2)
-        return (so_far - _target(self.labels, self.currents.shape[2], self.smoothing)) / (
-            len(self.labels) * len(self.currents)
-        )
+        return (so_far - _smoothed(self.target, self.smoothing)) / (len(self.labels) * len(self.currents))
+
+    @property
+    def target(self) -> Tensor:
+        """`[B, classes]`: the classes' shares in each sample, unsmoothed."""
+        return _shares(self.labels if self.mixture is None else self.mixture, self.error.shape[1])
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """The cross-entropy of other logits `[B, classes]`, a local head's, under the same target."""
+        target = self.labels if self.mixture is None else self.mixture
+        return nn.functional.cross_entropy(logits, target, label_smoothing=self.smoothing)
 
     def hits(self) -> Tensor:
         """`[B]`: whether each sample was classified rightly, the reward of reinforcement rules."""
         return self.currents.mean(0).argmax(1) == self.labels
 
 
-def _target(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
-    return nn.functional.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
+def _shares(labels: Tensor, classes: int) -> Tensor:
+    return nn.functional.one_hot(labels, classes) if labels.dim() == 1 else labels
+
+
+def _smoothed(target: Tensor, smoothing: float) -> Tensor:
+    return target * (1.0 - smoothing) + smoothing / target.shape[1]
 
 
 class Rule(nn.Module):

@@ -34,6 +34,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
+from rules import across
 from rules.layer import Layer, Record
 from rules.rule import Root, Rule, Signals
 from rules.synapse import Synapse, channel_mean, correlate, per_channel, unit_norm_
@@ -80,6 +81,7 @@ class Competitive(Rule):
 
     def turn(self, layer: Layer, change: Tensor) -> None:
         """Hand a change to the optimiser: each neuron that has any turns by one learning rate."""
+        change = across.mean(change)
         norm = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
         layer.synapse.weight.grad = -change / per_channel(norm, change)
 

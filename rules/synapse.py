@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rules import across
+
 Synapse = nn.Conv2d | nn.Linear
 
 
@@ -77,8 +79,8 @@ def per_channel(values: Tensor, like: Tensor, dim: int = 0) -> Tensor:
 
 
 def channel_mean(x: Tensor, dim: int = 1) -> Tensor:
-    """Mean over all but the channels: `[C]`."""
-    return x.mean([d for d in range(x.dim()) if d != dim])
+    """Mean over all but the channels, and over processes: `[C]`."""
+    return across.mean(x.mean([d for d in range(x.dim()) if d != dim]))
 
 
 def fans(synapse: Synapse) -> tuple[int, int]:

@@ -7,7 +7,8 @@ With D connections of a layer (multiply-accumulates of one dense pass), T steps,
                update_macs_weights W T       the same, where it is done once for each of the W weights
     events     update_adds_events (synops + spikes fan_in)        an addition for each pre- and post-synaptic event
     traces     trace_macs (N_pre + N) T
-    broadcast  classes N                     the output error through a fixed matrix, once a sample
+    broadcast  classes N                     the output error through a matrix, once a sample; at every step for an
+                                             online rule; twice where the matrix learns
     head       3 classes F                   a local readout of F averaged rates: forward, its gradient, its error
     neurons    4 N T multiplications, 2 N T additions       the error through the neurons' surrogate and leak
     write      W, under kp 2 W               the step that changes each weight; kp's feedback takes the same step
@@ -73,7 +74,7 @@ def work(graph: Graph, node: Node, done: NodeActivity) -> Work:
         + flow.update_macs_weights * synapse.weights * steps,
         update_adds=flow.update_adds_events * (sum(done.synops) + sum(done.macs) + spikes * synapse.fan_in),
         traces=flow.trace_macs * (size(source.shape) + neurons) * steps,
-        broadcast=float(graph.classes * neurons) if flow.broadcast else 0.0,
+        broadcast=_broadcast(graph, node) if flow.broadcast else 0.0,
         head=3.0 * graph.classes * head_features(node) if flow.head else 0.0,
         **(_neurons(graph, node) if declaration.surrogate or node.transport != "none" else {}),
         writes=float(synapse.weights) * (2 if node.transport == "kp" else 1),
@@ -120,6 +121,16 @@ def learning_energy(activity: Activity, graph: Graph, profile: Profile) -> Energ
 def _neurons(graph: Graph, node: Node) -> dict[str, float]:
     steps = 0 if node.neuron is None else size(node.shape) * graph.T
     return {"neuron_mults": 4.0 * steps, "neuron_adds": 2.0 * steps}
+
+
+def _broadcast(graph: Graph, node: Node) -> float:
+    """The error to all neurons, at every step where the rule is online; once more where the matrix learns."""
+    assert node.rule is not None
+    declaration = node.pair.declaration
+    declared = declaration.settings.get("feedback")
+    feedback = node.rule.values.get("feedback", declared.default if declared is not None else "random")
+    times = (graph.T if declaration.online else 1) * (2 if feedback == "learned" else 1)
+    return float(graph.classes * size(node.shape) * times)
 
 
 def head_features(node: Node) -> int:

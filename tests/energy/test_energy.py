@@ -20,7 +20,7 @@ from snn_nas.energy.profile import profile, profiles
 from snn_nas.energy.tables import by_profile
 from snn_nas.energy.twin import compare, twin_bits, twin_energy
 from snn_nas.genotype import Term, parse
-from snn_nas.graph import Graph, Node, Synapse
+from snn_nas.graph import Graph, Node, Synapse, size
 from snn_nas.search.objective import OBJECTIVES
 from snn_nas.spaces import graph
 from tests.contracts.profile import busy, tiny
@@ -145,6 +145,15 @@ def test_storing_all_steps_costs_memory() -> None:
     assert work(g, g["layer2"], busy(g)["layer2"]).stored == 512
     priced = learning_energy(busy(g), g, profile("lemaire"))
     assert priced.by_cause["memory"] > inference_energy(busy(g), g, profile("lemaire")).by_cause["memory"]
+
+
+def test_a_broadcast_is_paid_for_as_often_as_it_is_sent() -> None:
+    """Once a sample; at each of four steps by an online rule; and as much again for a matrix that learns."""
+    found = {}
+    for rule in ("dfa", "dfa(feedback=learned)", "eprop(feedback=random)", "eprop", "local"):
+        g = check(graph(parse(f"chain(T=4) {{ conv(c=4)@{rule}/lif; readout(grid=4)@delta }}"), (1, 8, 8), 10)).graph
+        found[rule] = work(g, g["layer1"], busy(g)["layer1"]).broadcast / size(g["layer1"].shape)
+    assert list(found.values()) == [10, 20, 40, 80, 0]
 
 
 def test_a_chip_without_a_figure_for_learning_says_so() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, one_hot
 
+from rules.broadcast import DECAY, RATE
 from rules.registry import pair
 from rules.rule import Signals
 from tests.contracts.bench import BATCH, CLASSES, SYNAPSES, Bench, labels, spikes
@@ -113,3 +114,40 @@ def test_eprop_goes_through_the_norm_as_the_gradient_does(static: bool) -> None:
     learning_signal = (sent.errors().flatten(0, 1) @ layer.rule.matrix).view_as(out)
     (expected,) = torch.autograd.grad((out * learning_signal).sum(), layer.synapse.weight)
     torch.testing.assert_close(bench.weight.grad, expected, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dfa", "eprop"])
+def test_learned_feedback_gets_the_changes_of_a_readout_of_the_layer(name: str) -> None:
+    bench = Bench(pair(name), "dense", 4, settings={"feedback": "learned"})
+    rule, x, sent = bench.layer.rule, spikes("dense", 4), signals(4)
+    before = rule.matrix.clone()
+    bench.layer(x)
+    rule.update(bench.layer, sent)
+    assert torch.equal(rule.matrix, before), "it changes when the weights do"
+    out = bench.layer.record.output.flatten(2)
+    readout = torch.zeros_like(before, requires_grad=True)
+    if name == "eprop":  # the error of each step, as known then, with that step's spikes
+        loss = (sent.errors() * (out @ readout.T)).sum()
+    else:
+        loss = (sent.error * (out.mean(0) @ readout.T)).sum()
+    loss.backward()
+    bench.layer.after_step(0.0)
+    torch.testing.assert_close(rule.matrix, (1 - DECAY) * before - RATE * readout.grad)
+    bench.layer.after_step(0.0)
+    torch.testing.assert_close(rule.matrix, (1 - DECAY) * ((1 - DECAY) * before - RATE * readout.grad))
+
+
+def test_learned_feedback_turns_towards_what_reads_the_layer() -> None:
+    """Under a linear readout of the layer, B comes to say what the readout's transposed weights say."""
+    torch.manual_seed(0)
+    bench = Bench(pair("dfa"), "dense", 4, settings={"feedback": "learned"})
+    rule, x = bench.layer.rule, spikes("dense", 4)
+    readout = torch.zeros(CLASSES, rule.matrix.shape[1], dtype=torch.float64)
+    for _ in range(200):
+        bench.layer(x)
+        out = bench.layer.record.output
+        sent = Signals.of(out.flatten(2) @ readout.T, labels())
+        rule.update(bench.layer, sent)
+        readout -= RATE * sent.error.T @ out.mean(0).flatten(1)
+        bench.layer.after_step(0.0)
+    assert float(cosine_similarity(rule.matrix.flatten(), readout.flatten(), dim=0).detach()) > 0.9
