@@ -103,6 +103,48 @@ def online_memory(record: dict[str, Any]) -> list[Row]:
     return [("peak memory of a training step at T=32, times that at T=4", ", ".join(found))]
 
 
+def images_per_second(record: dict[str, Any]) -> list[Row]:
+    found = [
+        f"{row['ours']['images_per_second']:.0f} in {row['precision']} ({row['ours']['neurons']}), "
+        f"{row['ratio']:.2f} times as many"
+        for row in record["comparisons"]
+    ]
+    first = record["comparisons"][0]
+    size = f"T={first['T']}, batch {first['batch']}"
+    return [
+        (
+            f"training a small conv net, {size}, {record['conditions']['device']}: images a second, against a plain "
+            "SpikingJelly script",
+            "; ".join(found),
+        )
+    ]
+
+
+def cifar10_speedrun(record: dict[str, Any]) -> list[Row]:
+    found = [
+        f"{goal['name']}: {100 * goal['mean_test_accuracy']:.2f} % in {goal['most_seconds']:.0f} s "
+        f"({goal['runs']} runs)"
+        for goal in record["goals"]
+        if goal["runs"]
+    ]
+    return [(f"{record['data']} at T=4 on one {record['conditions']['device']}, training alone", "; ".join(found))]
+
+
+def gradient_by_depth(record: dict[str, Any]) -> list[Row]:
+    found = [
+        f"{rule} {rows[-1]['angle']:.0f} and {rows[0]['angle']:.0f}"
+        for rule, rows in ((rule, stages["at initialisation"]) for rule, stages in record["rules"].items())
+        if rule != "bp"
+    ]
+    return [
+        (
+            f"angle between a layer's gradient and the true one at initialisation, last and first of {record['depth']} "
+            f"layers, degrees ({record['data']}, {record['seeds']} seeds)",
+            ", ".join(found),
+        )
+    ]
+
+
 def soak(record: dict[str, Any]) -> list[Row]:
     kills, many = record["kills"], record["many"]
     memory = ", ".join(f"{name} {sizes[0]:.0f} to {sizes[-1]:.0f} MiB" for name, sizes in many["memory_MiB"].items())
@@ -127,6 +169,10 @@ ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "stdp_cpu": stdp_cpu,
     "transport": transport,
     "online_memory": online_memory,
+    "images_per_second_cpu": images_per_second,
+    "gpu/images_per_second_cuda": images_per_second,
+    "gpu/speedrun": cifar10_speedrun,
+    "gradient_by_depth": gradient_by_depth,
     "soak": soak,
 }
 

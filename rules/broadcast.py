@@ -37,6 +37,9 @@ class Broadcast(Rule):
     matrix: Tensor
     """`[classes, neurons]`."""
 
+    change: Tensor
+    """Of the matrix, where it learns: what this batch's steps have come to."""
+
     def attach(self, layer: Layer, classes: int) -> None:
         """Draw B of unit gain: each neuron gets an error as large as the output's."""
         self.learned = self.settings.get("feedback") == "learned"

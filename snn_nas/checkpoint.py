@@ -62,7 +62,7 @@ class Checkpoint:
             )
         torch.set_rng_state(random["cpu"])
         if torch.cuda.is_available() and random["cuda"]:
-            torch.cuda.set_rng_state_all(random["cuda"])
+            torch.cuda.set_rng_state(random["cuda"][0])
         return dict(state)
 
     def discard(self) -> None:
@@ -73,5 +73,6 @@ class Checkpoint:
 def _random() -> dict[str, Any]:
     return {
         "cpu": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        # one device a process: where several learn together, all of them are in the same state
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
     }

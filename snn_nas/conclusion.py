@@ -7,6 +7,7 @@ A model's folder holds `genotype.txt`, `weights.safetensors`, `network.nir` (whe
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,10 +84,11 @@ def conclude(
     twin: bool = True,
     test: bool = True,
     on_epoch: OnEpoch | None = None,
+    tensorboard: Path | None = None,
 ) -> dict[str, Any]:
     """Train to the end, compare with the twin, open the test split once, export; returns the record.
 
-    `data` comes from `prepare`.
+    `data` comes from `prepare`; `tensorboard` is a folder for curves.
 
     Both networks get the same data, epochs, seed and initial weights; layers that learn by themselves before the others
     have their passes in addition. A training that was killed goes on where it was, if it is called alike: checkpoints
@@ -104,7 +106,7 @@ def conclude(
 
     folder.mkdir(parents=True, exist_ok=True)
     genotype = canonical(genotype, data.shape, data.classes)
-    model = _train("winner", genotype, settings, data, seed, on_epoch, folder)
+    model = _train("winner", genotype, settings, data, seed, on_epoch, folder, tensorboard)
     models = {"winner": model}
     chosen = profile(settings.profile)
     energy = inference_energy(model.activity, model.network.graph, chosen)
@@ -121,7 +123,7 @@ def conclude(
         nir_reason = str(error)
     if twin:
         try:
-            models["twin"] = _train("twin", bp_twin(genotype), settings, data, seed, on_epoch, folder)
+            models["twin"] = _train("twin", bp_twin(genotype), settings, data, seed, on_epoch, folder, tensorboard)
         except UserError as error:
             twin_reason = str(error)
     if test:
@@ -155,6 +157,19 @@ def conclude(
     return record
 
 
+def follow(
+    genotype: Genotype, settings: EvaluationSettings, folder: Path, data: Dataset, *, seed: int, twin: bool
+) -> None:
+    """What the other processes of one training do while the first concludes: they train along, and write nothing."""
+    from snn_nas.training import Diverged
+
+    genotype = canonical(genotype, data.shape, data.classes)
+    with suppress(Diverged, UserError):  # the first one says so
+        fit(genotype, settings, data, seed, patient=True, checkpoint=_checkpoint(folder, "winner"))
+        if twin:
+            fit(bp_twin(genotype), settings, data, seed, patient=True, checkpoint=_checkpoint(folder, "twin"))
+
+
 def _checkpoint(folder: Path, name: str) -> Path:
     return folder / f"{name}.checkpoint"
 
@@ -167,6 +182,7 @@ def _train(
     seed: int,
     on_epoch: OnEpoch | None,
     folder: Path,
+    tensorboard: Path | None,
 ) -> Model:
     from snn_nas.energy.counter import count
     from snn_nas.energy.objectives import metrics as costs
@@ -179,7 +195,14 @@ def _train(
 
     try:
         network, history = fit(
-            genotype, settings, data, seed, on_epoch=after, patient=True, checkpoint=_checkpoint(folder, name)
+            genotype,
+            settings,
+            data,
+            seed,
+            on_epoch=after,
+            patient=True,
+            checkpoint=_checkpoint(folder, name),
+            tensorboard=None if tensorboard is None else tensorboard / name,
         )
     except Diverged as error:
         raise UserError(f"the {name} did not survive its training: {error}") from error
@@ -241,16 +264,19 @@ def _layers(model: Model, energy: Energy) -> list[dict[str, Any]]:
 
 
 def _conditions(settings: EvaluationSettings, data: Dataset, seed: int, device: str) -> dict[str, Any]:
+    from rules.across import processes
+
     return {
         **{
             key: value
             for key, value in asdict(replace(settings, training={})).items()
-            if key not in ("training", "root")
+            if key not in ("training", "root", "start", "keep")
         },
         **settings.training,
         "seed": seed,
         "train": len(data.train),
         "validation": len(data.validation),
         "test_opened": [asdict(opening) for opening in data.test.openings],
+        "processes": processes(),
         **conditions(device),
     }

@@ -14,6 +14,7 @@ from rules.rule import Root, Signals
 from rules.synapse import Synapse
 from snn_nas import spaces
 from snn_nas.credit import Credit, check
+from snn_nas.drop_path import DropPath
 from snn_nas.genotype import Genotype
 from snn_nas.graph import Graph, Node
 from snn_nas.graph import Synapse as Geometry
@@ -51,11 +52,14 @@ class Network(nn.Module):
         self.normalise = normalise if normalise is not None and encoding == "direct" else nn.Identity()
         self.encoding = encodings.build(encoding, steps=self.graph.T)
         # All weights are drawn before any rule draws its feedback: twins under other rules start from the same weights.
-        drawn = [(node, _synapse(node.synapse, bias=node.readout)) for node in self.graph.layers if node.synapse]
+        drawn = [(node, draw_synapse(node.synapse, bias=node.readout)) for node in self.graph.layers if node.synapse]
         self.layers = nn.ModuleDict({node.name: self._layer(node, synapse, backend) for node, synapse in drawn})
         # Convolutions run up to twice as fast, in bfloat16 more, and populations take any layout.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         last = {name: node.name for node in self.graph for name in node.inputs}
+        self.drop_path = DropPath(self.graph)
+        self.call: Callable[..., Tensor] = Layer.__call__
+        """How a layer is run: as it is, `recompute`d, or compiled."""
         self._done = {node.name: [name for name, user in last.items() if user == node.name] for node in self.graph}
 
     def _layer(self, node: Node, synapse: Synapse, backend: str) -> Layer:
@@ -74,11 +78,15 @@ class Network(nn.Module):
             settings=node.rule.values,
         )
 
-    def forward(self, images: Tensor, until: str | None = None, *, through: bool = False) -> Tensor:
+    def forward(
+        self, images: Tensor, until: str | None = None, *, through: bool = False, aside: dict[str, Tensor] | None = None
+    ) -> Tensor:
         """Currents `[T, B, classes]`.
 
-        With `until`, the input of that layer instead, or with `through` its output, and nothing above it is run.
+        With `until`, the input of that layer instead, or with `through` its output, and nothing above it is run. The
+        outputs of the nodes that `aside` has as keys are put into it.
         """
+        self.drop_path.draw(images, self.training)
         values: dict[str, Tensor] = {}
         static = self.graph.static
         for node in self.graph:
@@ -88,6 +96,8 @@ class Network(nn.Module):
             values[node.name] = self._run(node, images, below, bool(node.inputs) and node.inputs[0] in static)
             if node.name == until:
                 return values[node.name]
+            if aside is not None and node.name in aside:
+                aside[node.name] = values[node.name]
             for name in self._done[node.name]:
                 del values[name]
         return values[self.graph.nodes[-1].name]
@@ -100,7 +110,9 @@ class Network(nn.Module):
                     encoded: Tensor = self.encoding(self.normalise(images))
                 return encoded
             case "layer":
-                out: Tensor = self.layers[node.name](*below, static=static)
+                layer = self.layers[node.name]
+                assert isinstance(layer, Layer)
+                out: Tensor = self.call(layer, *below, static=static)
                 return out
             case "avgpool":
                 return _per_step(below[0], static, lambda x: nn.functional.avg_pool2d(x, *node.window))
@@ -109,6 +121,7 @@ class Network(nn.Module):
             case "flatten":
                 return below[0].flatten(1 if static else 2)
             case "add":
+                below = self.drop_path(node, below)
                 return torch.stack(below).sum(0) if len(below) > 2 else below[0] + below[1]
             case "concat":
                 axes = max(x.dim() for x in below)  # one input may be the same at every step, and another not
@@ -169,7 +182,7 @@ def build(
     return Network(graph, normalise=normalise, backend=backend, genotype=genotype)
 
 
-def _synapse(geometry: Geometry, *, bias: bool) -> nn.Conv2d | nn.Linear:
+def draw_synapse(geometry: Geometry, *, bias: bool) -> nn.Conv2d | nn.Linear:
     """Weights of unit gain: inputs of variance 1 give currents of variance 1, whatever the fan-in."""
     synapse: nn.Conv2d | nn.Linear
     if geometry.kind == "linear":

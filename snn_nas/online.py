@@ -37,6 +37,7 @@ class Rollout:
         """The current, with its graph, and the leaf in its place at which errors gather."""
         self._moments = dict.fromkeys(network.layers, Moment())
         self._frames: Iterator[Tensor] = iter(())
+        network.drop_path.draw(images, network.training)
         for node in network.graph:
             below = [self._static[name] for name in node.inputs if name in self._static]
             if node.op == "layer":

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from rules.layer import Layer
 from rules.registry import Optimiser
+from snn_nas.distributed import average_gradients
 from snn_nas.training_settings import Training
+
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
 class Optimisers:
@@ -25,6 +30,7 @@ class Optimisers:
             groups.setdefault(layer.pair.optimiser, []).append(layer)
         self._stepped_by: dict[Layer, torch.optim.Optimizer | None] = dict.fromkeys(layers)
         self._optimisers: list[torch.optim.Optimizer] = []
+        self._names: list[str] = []
         self._schedules: list[torch.optim.lr_scheduler.LRScheduler] = []
         rising = round(training.warmup * steps)
         for declared, members in groups.items():
@@ -36,12 +42,14 @@ class Optimisers:
             optimiser = _make(declared, weights, others, training.lr)
             schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(declared, steps, rising))
             self._optimisers.append(optimiser)
+            self._names.append(f"{declared.kind} {declared.lr:g} {declared.schedule}, decay {declared.weight_decay:g}")
             self._schedules.append(schedule)
             for layer in members:
                 self._stepped_by[layer] = optimiser
 
     def step(self) -> None:
-        """Step all weights, tell the rules, advance the schedules, clear the gradients."""
+        """Average gradients over processes, step all weights, tell the rules, advance schedules, clear gradients."""
+        average_gradients(p for each in self._optimisers for group in each.param_groups for p in group["params"])
         for optimiser in self._optimisers:
             optimiser.step()
         for layer, stepped_by in self._stepped_by.items():
@@ -51,6 +59,10 @@ class Optimisers:
             schedule.step()
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
+
+    def rates(self) -> dict[str, float]:
+        """The learning rate of each kind of optimiser, by what was declared: `adamw 0.002 cosine, decay 0`."""
+        return {name: each.param_groups[0]["lr"] for name, each in zip(self._names, self._optimisers, strict=True)}
 
     def state_dict(self) -> dict[str, list[dict[str, Any]]]:
         """Moments, and where each schedule is."""
@@ -67,14 +79,30 @@ class Optimisers:
             schedule.load_state_dict(saved)
 
 
+def _uncompiled(kind: type[Kind]) -> type[Kind]:
+    """The same optimiser, which does not make torch import its compiler.
+
+    That takes as long as torch itself, 1.7 s of every trial, and a trial compiles no optimiser. Two things ask for it:
+    methods that the compiler shall leave alone (`torch._compile._disable_dynamo`), which we mark as left alone already,
+    and the wrapper of `step`, in place of which we switch gradients off.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        bare = getattr(method, "__wrapped__", None)
+        if bare is not None and "torch._dynamo" not in sys.modules:
+            bare.__dict__.setdefault("__dynamo_disable", bare)
+    step = inspect.unwrap(kind.step)
+    return type(kind.__name__, (kind,), {"step": torch.no_grad()(step)})
+
+
 def _make(
     declared: Optimiser, weights: list[torch.nn.Parameter], others: list[torch.nn.Parameter], factor: float
 ) -> torch.optim.Optimizer:
     groups = [{"params": weights, "weight_decay": declared.weight_decay}, {"params": others, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if declared.kind == "adamw":
-        return torch.optim.AdamW(groups, lr=declared.lr * factor)
-    return torch.optim.SGD(groups, lr=declared.lr * factor, momentum=0.9 if declared.kind == "sgd" else 0.0)
+        return _uncompiled(torch.optim.AdamW)(groups, lr=declared.lr * factor)
+    momentum = 0.9 if declared.kind == "sgd" else 0.0
+    return _uncompiled(torch.optim.SGD)(groups, lr=declared.lr * factor, momentum=momentum)
 
 
 def _schedule(declared: Optimiser, steps: int, rising: int) -> Callable[[int], float]:

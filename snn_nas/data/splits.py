@@ -33,6 +33,13 @@ class Split:
         """The same split living on `device`, so that batches are cut and augmented there."""
         return Split(self.images.to(device), self.labels.to(device), self.scale)
 
+    def resident(self, device: Device) -> Split:
+        """The same split living on a GPU where it takes at most a quarter of the memory that is free there."""
+        if torch.device(device).type != "cuda":
+            return self
+        free, _ = torch.cuda.mem_get_info(device)
+        return self.to(device) if self.images.nbytes <= free // 4 else self
+
     def first(self, count: int) -> Split:
         """The first `count` items; training and validation splits are mixed, not sorted by class."""
         return Split(self.images[:count], self.labels[:count], self.scale)
