@@ -67,7 +67,7 @@ def check(graph: Graph) -> Credit:
     """
     written = graph
     graph, wants = _prune(graph)
-    arriving: dict[str, Share] = {}
+    arriving: dict[str, Share] = {graph.nodes[-1].name: "bp"}  # the loss stands on the last node
     cut: dict[str, Node] = {}  # for each node without error, the layer that stops it
     share: dict[str, Share] = {}
     for node in reversed(graph.nodes):

@@ -42,6 +42,8 @@ class EvaluationSettings:
         robustness_images: on how many validation images.
         device: `auto`, `cpu` or `cuda`.
         backend: of the populations.
+        start: a trained network's file: layers that are unchanged start from its weights (`snn_nas/inheritance.py`).
+        keep: a file for the trained weights.
         training: how long and how.
     """
 
@@ -56,6 +58,8 @@ class EvaluationSettings:
     robustness_images: int = 100
     device: str = "auto"
     backend: str = "auto"
+    start: str | None = None
+    keep: str | None = None
     training: Mapping[str, Value] = field(default_factory=dict)
 
     @classmethod
@@ -85,9 +89,9 @@ class EvaluationSettings:
         from snn_nas.training_settings import SETTINGS, check
 
         own = [f.name for f in fields(self) if f.name != "training"]
-        for name in ("data", "root", "profile", "robustness", "device", "backend"):
+        for name in ("data", "root", "profile", "robustness", "device", "backend", "start", "keep"):
             value = getattr(self, name)
-            if not isinstance(value, str) and (name, value) != ("root", None):
+            if not isinstance(value, str) and not (value is None and name in ("root", "start", "keep")):
                 raise UserError(f"{name} is a word, not {value!r}")
         if type(self.split_seed) is not int or self.split_seed < 0:
             raise UserError(f"split_seed is a whole number, at least 0, not {self.split_seed!r}")
@@ -166,23 +170,31 @@ def evaluate(
 ) -> Result:
     """Train under the budget and measure on validation data; the test split is out of reach.
 
-    Same genotype, settings and seed give the same metrics, bit for bit on a CPU. A network that falls silent, saturates
-    or stays at chance is `dead`; one whose loss is no number has `diverged`; both end after the first such epoch.
+    Same genotype, settings and seed give the same metrics, bit for bit on a CPU; where `start` names a parent's file,
+    the same parent too, whose digest the result then has, and as the metric `inherited` the share of weights that came
+    from it. A network that falls silent, saturates or stays at chance is `dead`; one whose loss is no number has
+    `diverged`; both end after the first such epoch.
 
     Raises:
         UserError: the settings or the genotype are wrong.
     """
+    from snn_nas.inheritance import Start, keep
     from snn_nas.training import Diverged
 
     data = data or settings.load(genotype)
+    start = Start(settings.start)
     try:
-        network, history = fit(genotype, settings, data, seed, on_epoch=on_epoch)
+        network, history = fit(genotype, settings, data, seed, on_epoch=on_epoch, start=start)
         metrics = {"accuracy": history[-1].accuracy, **measure(network, data, settings)}
     except Diverged as error:
-        return Result(str(genotype), genotype.digest, "diverged", {}, str(error), seed)
+        return Result(str(genotype), genotype.digest, "diverged", {}, str(error), seed, parent=start.parent)
     except Dead as error:
-        return Result(str(genotype), genotype.digest, "dead", {}, str(error), seed)
-    return Result(str(genotype), genotype.digest, "ok", metrics, "", seed, len(history))
+        return Result(str(genotype), genotype.digest, "dead", {}, str(error), seed, parent=start.parent)
+    if start.parent:
+        metrics["inherited"] = start.share
+    if settings.keep is not None:
+        keep(network, settings.keep)
+    return Result(str(genotype), genotype.digest, "ok", metrics, "", seed, len(history), parent=start.parent)
 
 
 def fit(
@@ -194,10 +206,13 @@ def fit(
     on_epoch: OnEpoch | None = None,
     patient: bool = False,
     checkpoint: Path | None = None,
+    tensorboard: Path | None = None,
+    start: Callable[[Network], None] | None = None,
 ) -> tuple[Network, list[Epoch]]:
     """Build and train; a `patient` one goes on where a trial would be called dead.
 
-    With a `checkpoint`, a file, a run that was killed goes on after its last whole epoch.
+    With a `checkpoint`, a file, a run that was killed goes on after its last whole epoch. `tensorboard` is a folder for
+    curves. `start` is called with the network as it was drawn, before anything is learned.
 
     Raises:
         Dead, Diverged: the trial is over.
@@ -212,6 +227,8 @@ def fit(
     device = settings.resolve_device()
     torch.manual_seed(seed)
     network = networks.build(genotype, data.shape, data.classes, normalise=data.normalise, backend=settings.backend)
+    if start is not None:
+        start(network)
 
     def after(epoch: Epoch) -> None:
         try:
@@ -231,7 +248,10 @@ def fit(
         **asdict(training),
     }
     kept = None if checkpoint is None else Checkpoint(checkpoint, run)
-    return network, train(network, data, training, seed=seed, on_epoch=after, device=device, checkpoint=kept)
+    history = train(
+        network, data, training, seed=seed, on_epoch=after, device=device, checkpoint=kept, tensorboard=tensorboard
+    )
+    return network, history
 
 
 def measure(network: Network, data: Dataset, settings: EvaluationSettings) -> dict[str, float]:

@@ -59,6 +59,7 @@ def save(
     Raises:
         UserError: the network has no genotype, is folded or holds values that are not finite, or writing fails.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     if network.genotype is None:
@@ -88,8 +89,8 @@ def save(
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -21,6 +21,7 @@ from snn_nas.search.result import Result
 
 if TYPE_CHECKING:
     from snn_nas.data import Dataset
+    from snn_nas.supernet.process import Progress
 
 
 class _Here:
@@ -47,16 +48,21 @@ def search(
     *,
     deadline: float | None = None,
     on_result: Callable[[Result], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
     evaluator: str = f"{__name__}:evaluate_loaded",
 ) -> bool:
     """Run trials until there are `trials` results or no genotype is left; false if it had to stop before.
 
-    No trial starts that, by the slowest so far, would not be done at `deadline` (of `time.monotonic`).
+    No trial starts that, by the slowest so far, would not be done at `deadline` (of `time.monotonic`). A supernet that
+    the strategy wants is trained before them; `on_progress` hears how far it is.
 
     Raises:
         UserError: another process is at work on this search.
     """
     with hold(study.state_file.parent):
+        if study.unprepared:
+            study.start(1)
+            study.prepared(study.prepare(flat(settings), on_progress))
         return _search(study, settings, trials, deadline, on_result, evaluator)
 
 
@@ -79,7 +85,8 @@ def _search(
         if text is None:
             return True
         began = time.monotonic()
-        channel = _Here(dict(parameters(study.space, text, study.seed, study.bars(text))))
+        heritage = study.inheritance(text)
+        channel = _Here(dict(parameters(study.space, text, study.seed, study.bars(text), heritage=heritage)))
         run(channel, given, "", evaluator)
         result = result_of(channel.result)
         assert result is not None
@@ -103,7 +110,7 @@ _loaded: dict[str, Dataset] = {}
 def evaluate_loaded(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epoch: OnEpoch) -> Result:
     """As a trial of its own does, but for the data, which is read once."""
     asked = EvaluationSettings.of(settings)
-    key = repr((replace(asked, training={}), genotype.settings.get("T")))
+    key = repr((replace(asked, training={}, start=None, keep=None), genotype.settings.get("T")))
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = asked.load(genotype)

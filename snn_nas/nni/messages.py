@@ -12,7 +12,7 @@ from snn_nas.genotype import Genotype, parse
 from snn_nas.search.result import STATUSES, Result, Status
 from snn_nas.search.strategy import Space, trial_seed
 
-GENOTYPE, SEED, BARS = "genotype", "trial_seed", "stop_below"
+GENOTYPE, SEED, BARS, PARENT, WEIGHTS = "genotype", "trial_seed", "stop_below", "parent", "weights"
 """The parameters that are ours. The others are the space's encoding, there for NNI's tables and plots."""
 
 UNPROTECTED = "UNPROTECTED"
@@ -33,17 +33,23 @@ class EncodedSpace(Space, Protocol):
 
 
 def parameters(
-    space: EncodedSpace, genotype: str, search_seed: int, bars: Sequence[float] = (), unprotected: bool = False
+    space: EncodedSpace,
+    genotype: str,
+    search_seed: int,
+    bars: Sequence[float] = (),
+    unprotected: bool = False,
+    heritage: Mapping[str, str] | None = None,
 ) -> dict[str, Value]:
     """The parameters of a trial. The genotype's text is the authority, so that trials need not know the space.
 
-    `bars` are what its accuracy must reach, epoch by epoch (`search/median.py`), written as text because NNI's page
-    takes a list for a nested choice.
+    `bars` are what its accuracy must reach, epoch by epoch (`search/early_stop.py`), written as text because NNI's page
+    takes a list for a nested choice. `heritage` are its parent's digest and the folder of all weights, if there is one.
     """
     parsed = parse(genotype)
     given: dict[str, Value] = {**space.encode(parsed), GENOTYPE: genotype, SEED: trial_seed(search_seed, parsed.digest)}
     if any(bars):
         given[BARS] = numbers(bars)
+    given |= heritage or {}
     if unprotected:
         given[UNPROTECTED] = OPEN_PAGE
     return given
@@ -73,6 +79,7 @@ def final_metric(result: Result) -> dict[str, float | str]:
         "seed": result.seed,
         "epochs": result.epochs,
         "curve": numbers(result.curve),
+        **({"parent": result.parent} if result.parent else {}),
         "digest": result.digest,
         "genotype": result.genotype,
     }
@@ -94,13 +101,14 @@ def result_of(value: Any, given: Mapping[str, Any] | None = None) -> Result | No
     status = fields.pop("status", "ok")
     reason, seed, epochs = str(fields.pop("reason", "")), fields.pop("seed", 0), fields.pop("epochs", 0)
     fields.pop("digest", None)
+    parent = str(fields.pop("parent", ""))
     default, curve = fields.pop("default", None), read_numbers(fields.pop("curve", ""))
     metrics = {name: number for name, value in fields.items() if (number := _number(value)) is not None}
     if status == "ok" and "accuracy" not in metrics and (number := _number(default)) is not None:
         metrics["accuracy"] = number
     known = cast(Status, status if status in STATUSES else "failed")
     seed, epochs = (int(_number(value) or 0) for value in (seed, epochs))
-    return Result(text, digest, known, metrics, reason, seed, epochs, tuple(curve))
+    return Result(text, digest, known, metrics, reason, seed, epochs, tuple(curve), parent)
 
 
 def _number(value: Any) -> float | None:

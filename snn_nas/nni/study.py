@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurons.errors import UserError
 from neurons.settings import Setting, nearest
 from snn_nas.genotype import Genotype, parse
-from snn_nas.nni.messages import EncodedSpace
+from snn_nas.nni.messages import PARENT, WEIGHTS, EncodedSpace
 from snn_nas.search import Journal, Ordered, Result, SpaceExhausted, create, objectives, pareto, trial_seed
+from snn_nas.search.early_stop import early_stop
 from snn_nas.search.files import write_json
-from snn_nas.search.median import early_stop
+from snn_nas.search.filtered import Filtered, filtered
+from snn_nas.search.heritage import heritage
+
+if TYPE_CHECKING:
+    from snn_nas.supernet.process import Progress
 
 DEFAULTS: dict[str, Any] = {
     "space": None,
@@ -25,10 +30,12 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "lag": None,
     "early_stop": None,
+    "inherit": False,
+    "filter": None,
 }
 """The tuner's classArgs. `space` is `{name, data, ...choices}`, `strategy` is `{name, ...settings}`; `objectives` are
 what the strategy optimises, `front` those whose Pareto front is kept; `lag` is explained in `search/ordered.py`,
-`early_stop` in `search/median.py`."""
+`early_stop` in `search/early_stop.py`, `inherit` in `search/heritage.py`, `filter` in `search/filtered.py`."""
 
 FORMAT = 2
 """Of the state file: it names the hash of its content, so that whatever befell the file is found before it is used."""
@@ -52,11 +59,16 @@ class Study:
         self.lag_given = lag is not None
         lag = int(Setting(1, low=1).check(lag, "the tuner's lag")) if self.lag_given else 1
         self.space = build_space(settings["space"])
+        self.space_given = settings["space"]
         self.front = objectives(_names(settings["front"], "front"))
         self.early_stop = early_stop(settings["early_stop"])
+        self.heritage = heritage(settings["inherit"], folder.absolute() / "weights")
         name, chosen = _strategy(settings["strategy"])
         wanted = objectives(_names(settings["objectives"], "objectives"))
-        strategy = create(name, self.space, wanted, self.seed, **chosen)
+        drawn_from = filtered(settings["filter"], self.space, settings["space"], self.seed)
+        strategy = create(name, drawn_from, wanted, self.seed, **chosen)
+        if isinstance(drawn_from, Filtered):
+            drawn_from.known = lambda: strategy.asked
         self.ordered = Ordered(strategy, lag)
         self.exhausted = False
         self.results: list[Result] = []
@@ -69,6 +81,8 @@ class Study:
 
     def start(self, concurrency: int) -> None:
         """Fix the lag at the first request; a continued search keeps its own."""
+        if self.heritage is not None:
+            self.heritage.folder.mkdir(exist_ok=True)
         if not self.started:
             if self.lag_given and self.ordered.lag < concurrency:
                 raise UserError(f"lag: {self.ordered.lag} is less than trialConcurrency: {concurrency}")
@@ -76,6 +90,31 @@ class Study:
                 self.ordered.lag = concurrency
             self.started = True
             self._save()
+
+    @property
+    def unprepared(self) -> bool:
+        """Whether the strategy wants something trained before it can be asked: then `prepare`, at length."""
+        return self.ordered.strategy.request() is not None
+
+    def prepare(
+        self, evaluation: Mapping[str, Any], on_progress: Callable[[Progress], None] | None = None
+    ) -> dict[str, Any]:
+        """Have the supernet trained that the strategy wants, in a process of its own: the answer for `prepared`.
+
+        It changes nothing here, so that nobody need wait for it. `evaluation` are the settings of the trials.
+
+        Raises:
+            UserError: the space cannot be held in a supernet, or the settings or the data are wrong.
+        """
+        from snn_nas.supernet.process import train
+
+        request = {**(self.ordered.strategy.request() or {}), "space": self.space_given, "evaluation": dict(evaluation)}
+        return train(request, on_progress)
+
+    def prepared(self, answer: Mapping[str, Any]) -> None:
+        """Hand the strategy what it wanted; from here on it is part of the state."""
+        self.ordered.strategy.supply(answer)
+        self._save()
 
     def ask(self) -> str | None:
         """The next genotype; None if it depends on a result that is still out, or if there is none left."""
@@ -102,6 +141,13 @@ class Study:
         learned = [r.curve for r in self.results if r.digest in before and r.status in ("ok", "stopped")]
         return self.early_stop.bars(learned)
 
+    def inheritance(self, genotype: str) -> dict[str, str]:
+        """The parameters of this trial that say whose weights it starts from, and where all of them lie."""
+        if self.heritage is None:
+            return {}
+        parent = self.heritage.parent(self.ordered, parse(genotype).digest)
+        return {PARENT: parent, WEIGHTS: str(self.heritage.folder)}
+
     def tell(self, result: Result, job: str = "") -> bool:
         """Take a result; false if it is of no genotype that is outstanding."""
         if not self.ordered.tell(result):
@@ -109,6 +155,8 @@ class Study:
         self.journal.append({**result.to_json(), "job": job})
         self._took(result)
         self._save()
+        if self.heritage is not None:
+            self.heritage.prune(self.ordered)
         return True
 
     def give_up(self, genotype: str, job: str, reason: str) -> bool:

@@ -13,14 +13,16 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from neurons.errors import UserError
 from snn_nas.genotype import Genotype, parse
 from snn_nas.nni.channel import Channel, HttpChannel, connect
 from snn_nas.nni.lifeline import die_with_parent
-from snn_nas.nni.messages import BARS, GENOTYPE, SEED, final_metric, read_numbers
-from snn_nas.search import median
+from snn_nas.nni.messages import BARS, GENOTYPE, PARENT, SEED, WEIGHTS, final_metric, read_numbers
+from snn_nas.search.early_stop import Hopeless, check
+from snn_nas.search.heritage import file_of
 from snn_nas.search.result import Result
 from snn_nas.search.strategy import trial_seed
 from snn_nas.yaml_file import parse_yaml
@@ -28,12 +30,12 @@ from snn_nas.yaml_file import parse_yaml
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 Evaluator = Callable[[Genotype, Mapping[str, Any], int, OnEpoch], Result]
 """`(genotype, settings, seed, on_epoch) -> Result`; `on_epoch(epoch, metrics)` is called after each epoch, and raises
-`median.Hopeless`, which is to be let through, where the search says that the trial should end."""
+`Hopeless`, which is to be let through, where the search says that the trial should end."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the trial; the exit code is 0, 1 for a trial that crashed, 2 for what the user got wrong."""
-    options = _options(words)
+    options = parse_words(words)
     die_with_parent()
     try:
         settings = read_settings(options.settings)
@@ -60,21 +62,39 @@ def run(channel: Channel, settings: Mapping[str, Any], space: str, evaluator: st
         del epoch  # NNI counts by itself
         channel.intermediate({"default": metrics.get("accuracy", 0.0), **metrics})
         curve.append(metrics.get("accuracy", 0.0))
-        median.check(curve, bars)
+        check(curve, bars)
 
     try:
         genotype = parse(text) if text else _decode(given, space)
         text, digest = str(genotype), genotype.digest
         seed = int(given[SEED]) if SEED in given else trial_seed(0, digest)
+        settings = {**settings, **_heritage(given, digest)}
         result = replace(_evaluator(evaluator)(genotype, settings, seed, on_epoch), curve=tuple(curve))
-    except median.Hopeless as error:
+    except Hopeless as error:
         result = Result(text, digest, "stopped", {"accuracy": curve[-1]}, str(error), seed, len(curve), tuple(curve))
+        result = replace(result, parent=str(given[PARENT]) if settings.get("start") else "")
     except Exception as error:
         traceback.print_exc()
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".removesuffix(": ")
         result = Result(text, digest, "failed", {}, reason[:500], seed)
     channel.final(final_metric(result))
     return result
+
+
+def _heritage(given: Mapping[str, Any], digest: str) -> dict[str, str]:
+    """From where the trial takes weights, and where it leaves its own: settings of the evaluation."""
+    folder = str(given.get(WEIGHTS) or "")
+    if not folder:
+        return {}
+    if not Path(folder).is_dir():
+        print(f"No weights are inherited or kept: this machine has no folder {folder}", flush=True)
+        return {}
+    found = {"keep": str(file_of(folder, digest))}
+    if parent := str(given.get(PARENT) or ""):
+        if (file := file_of(folder, parent)).exists():
+            return {**found, "start": str(file)}
+        print(f"Trained from scratch: the parent's weights are gone, {file}", flush=True)
+    return found
 
 
 def read_settings(words: Sequence[str]) -> dict[str, Any]:
@@ -95,7 +115,8 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def _options(words: Sequence[str] | None) -> argparse.Namespace:
+def parse_words(words: Sequence[str] | None) -> argparse.Namespace:
+    """The words of a trial's command: its options, and the settings of the evaluation as `settings`."""
     parser = argparse.ArgumentParser(prog="python -m snn_nas.nni.trial", description=__doc__)
     parser.add_argument("settings", nargs="*", metavar="name=value", help="settings of the evaluation")
     parser.add_argument("--threads", type=int, default=0, help="threads of this trial (cores / trials at once)")

@@ -17,11 +17,12 @@ import base64
 import json
 import logging
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nni.runtime.msg_dispatcher_base import MsgDispatcherBase
@@ -33,8 +34,19 @@ from snn_nas.nni.database import ended_without_result, finals
 from snn_nas.nni.lifeline import die_with_manager, hold
 from snn_nas.nni.messages import parameters, result_of
 from snn_nas.nni.study import Study
+from snn_nas.nni.trial import parse_words, read_settings
+from snn_nas.search.files import write_json
+
+if TYPE_CHECKING:
+    from snn_nas.supernet.process import Progress
 
 log = logging.getLogger("nni.snn_nas")
+
+TRIAL = "snn_nas.nni.trial"
+PROGRESS = "progress.json"
+"""How far a supernet's training is, beside the search's state: for whoever watches."""
+PROGRESS_EVERY = 30.0
+"""Seconds between two lines of it in the log."""
 
 GRACE = 1.0
 """Seconds between the end of a trial and the moment we believe that no result of it is under way."""
@@ -56,6 +68,7 @@ class StrategyTuner(MsgDispatcherBase):  # type: ignore[misc]
         self.resent: list[str] = []
         self.inherited: set[str] = set()
         self.exhausted = False
+        self.preparing = False
 
     def run(self) -> None:
         """Serve the manager until it says stop, or is gone. Everything is on the disk then: leave at once."""
@@ -159,6 +172,9 @@ class StrategyTuner(MsgDispatcherBase):  # type: ignore[misc]
 
     def _answer(self) -> None:
         """Send what can be sent: first what NNI lost, then new proposals, as far as the order of results allows."""
+        if self.study.unprepared:
+            self._prepare()
+            return
         while self.requested:
             if self.resent:
                 genotype: str | None = self.resent.pop(0)
@@ -177,12 +193,48 @@ class StrategyTuner(MsgDispatcherBase):  # type: ignore[misc]
                 "parameter_id": self.parameter_id,
                 "parameter_source": "algorithm",
                 "parameters": parameters(
-                    self.study.space, genotype, self.study.seed, self.study.bars(genotype), self.unprotected
+                    self.study.space,
+                    genotype,
+                    self.study.seed,
+                    self.study.bars(genotype),
+                    self.unprotected,
+                    self.study.inheritance(genotype),
                 ),
                 "parameter_index": 0,
             }
             self.parameter_id += 1
             self.send(CommandType.NewTrialJob, json.dumps(record))
+
+    def _prepare(self) -> None:
+        """Start to train the supernet that the strategy wants. Commands are served meanwhile; then we answer."""
+        if self.preparing:
+            return
+        self.preparing = True
+        evaluation = trial_settings(str(_configuration().get("trialCommand", "")))
+        news = _checkpoint() / PROGRESS
+        logged = -PROGRESS_EVERY
+
+        def report(progress: Progress) -> None:
+            nonlocal logged
+            write_json(news, {"text": str(progress)})
+            if progress.seconds - logged >= PROGRESS_EVERY:
+                logged = progress.seconds
+                log.info("%s", progress)
+
+        def take(answer: Mapping[str, Any]) -> None:
+            news.unlink(missing_ok=True)
+            self.study.prepared(answer)
+            self._answer()
+
+        def work() -> None:
+            try:
+                answer = self.study.prepare(evaluation, report)
+            except BaseException as error:
+                self._fail(error)
+            else:
+                self._guarded(take, answer)
+
+        threading.Thread(target=work, daemon=True).start()
 
     def _guarded(self, action: Callable[..., None], *args: Any) -> None:
         try:
@@ -216,6 +268,18 @@ class StrategyTuner(MsgDispatcherBase):  # type: ignore[misc]
                 port,
                 Path(__file__).with_name("manager.js"),
             )
+
+
+def trial_settings(command: str) -> dict[str, Any]:
+    """The settings of the evaluation in a trial's command.
+
+    Raises:
+        UserError: it runs no trial of ours, or one of its words cannot be read.
+    """
+    words = shlex.split(command)
+    if TRIAL not in words:
+        raise UserError(f"a supernet is trained on the trials' data, but trialCommand does not run `python -m {TRIAL}`")
+    return read_settings(parse_words(words[words.index(TRIAL) + 1 :]).settings)
 
 
 def without_result(event: str) -> str:

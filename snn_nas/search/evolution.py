@@ -38,10 +38,10 @@ class Evolution(Strategy):
         """Mutate the winner of a tournament."""
         if len(self.asked) < int(self.given["population"]) or not self.population:
             return self.space.sample(self.rng)
-        child = self._winner()
+        child = parent = self._winner()
         if self.rng.random() < float(self.given["crossover"]):
-            child = self.space.crossover(child, self._winner(), self.rng)
-        return self.space.mutate(child, self.rng)
+            child = self.space.crossover(parent, self._winner(), self.rng)
+        return self._child(self.space.mutate(child, self.rng), parent.digest)
 
     def learn(self, result: Result) -> None:
         """Let a member in at the right; the deque drops the oldest at the left."""

@@ -32,13 +32,14 @@ class LocalSearch(Strategy):
         self.climbs: dict[str, int] = {}  # of what is out: the climb that it belongs to
         self.centre: list[float] | None = None  # its gains; None while no start has a result
         self.queue: list[Genotype] = []
+        self.top = ""  # the digest of whose neighbours they are
 
     def propose(self) -> Genotype:
         """The next neighbour, or a new start."""
         while self.queue:
             genotype = self.queue.pop()
             if genotype.digest not in self.asked:
-                return genotype
+                return self._child(genotype, self.top)
         if self.centre is not None:
             self.climb, self.centre = self.climb + 1, None
         return self.space.sample(self.rng)
@@ -54,7 +55,7 @@ class LocalSearch(Strategy):
         gains = [objective.gain(result) for objective in self.objectives]
         ours = self.climbs.pop(result.digest, -1) == self.climb
         if ours and not any(map(math.isnan, gains)) and (self.centre is None or dominates(gains, self.centre)):
-            self.centre = gains
+            self.centre, self.top = gains, result.digest
             self.queue = list(self.space.neighbours(self.asked[result.digest]))
             self.rng.shuffle(self.queue)
 
@@ -66,6 +67,7 @@ class LocalSearch(Strategy):
             "climbs": dict(self.climbs),
             "centre": self.centre,
             "queue": [str(genotype) for genotype in self.queue],
+            "top": self.top,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -73,3 +75,4 @@ class LocalSearch(Strategy):
         super().load_state_dict(state)
         self.climb, self.climbs, self.centre = state["climb"], dict(state["climbs"]), state["centre"]
         self.queue = [parse(text) for text in state["queue"]]
+        self.top = state.get("top", "")  # older states have none

@@ -39,13 +39,12 @@ class NSGA2(Strategy):
         """A child of tournament winners."""
         if not self.population:
             return self.space.sample(self.rng)
-        mother = self._winner()
+        child = mother = self._winner()
         if self.rng.random() < float(self.given["crossover"]):
             child = self.space.crossover(mother, self._winner(), self.rng)
             if self.rng.random() >= float(self.given["mutation"]) and child.digest not in self.asked:
-                return child
-            mother = child
-        return self.space.mutate(mother, self.rng)
+                return self._child(child, mother.digest)
+        return self._child(self.space.mutate(child, self.rng), mother.digest)
 
     def learn(self, result: Result) -> None:
         """Collect a child; when the generation is complete, select."""

@@ -100,16 +100,22 @@ class Predictor(Strategy):
         found: dict[str, Genotype] = {}
         for _ in range(2 * int(self.given["pool"])):
             if self.rng.random() < float(self.given["random"]):
-                genotype = self.space.sample(self.rng)
+                genotype = self._anywhere()
             else:
-                genotype = self.space.mutate(self.asked[digests[self.rng.choice(best)]], self.rng)
+                parent = digests[self.rng.choice(best)]
+                genotype = self.space.mutate(self.asked[parent], self.rng)
                 if self.rng.random() < 1 / 3:
                     genotype = self.space.mutate(genotype, self.rng)
+                self._child(genotype, parent)
             if genotype.digest not in self.asked:
                 found[genotype.digest] = genotype
                 if len(found) == int(self.given["pool"]):
                     break
         return list(found.values())
+
+    def _anywhere(self) -> Genotype:
+        """A candidate that comes from no other."""
+        return self.space.sample(self.rng)
 
 
 def _model() -> GaussianProcess:

@@ -12,7 +12,7 @@ from neurons.errors import UserError
 
 Status = Literal["ok", "dead", "diverged", "stopped", "failed"]
 """`dead`: no spike reaches the output. `diverged`: NaN or an exploding loss. `stopped`: it learned, but fell behind
-(`search/median.py`); its metrics are those of the epoch in which it ended. `failed`: it crashed or was ended."""
+(`search/early_stop.py`); its metrics are those of the epoch in which it ended. `failed`: it crashed or was ended."""
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
@@ -22,7 +22,8 @@ class Result:
     """One genotype evaluated under one budget.
 
     `metrics` holds finite numbers only: what could not be measured is absent, never NaN, so that JSON can carry it.
-    `curve` is the accuracy after each epoch; one that is no number counts as 0.
+    `curve` is the accuracy after each epoch; one that is no number counts as 0. `parent` is the digest of the network
+    whose weights it started from (`search/heritage.py`); the result is a function of that network too.
     """
 
     genotype: str
@@ -33,6 +34,7 @@ class Result:
     seed: int = 0
     epochs: int = 0
     curve: tuple[float, ...] = ()
+    parent: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -58,16 +60,17 @@ class Result:
             "seed": self.seed,
             "epochs": self.epochs,
             "curve": list(self.curve),
+            "parent": self.parent,
         }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Result:
-        """Read what `to_json` wrote; journals of older versions have no curve.
+        """Read what `to_json` wrote; journals of older versions have no curve and no parent.
 
         Raises:
             UserError: a key is missing or unknown, or a value is of another type.
         """
-        record = {"curve": [], **record}
+        record = {"curve": [], "parent": "", **record}
         known = set(cls.__dataclass_fields__)
         if odd := set(record) ^ known:
             raise UserError(f"a result has exactly the keys {', '.join(sorted(known))}; see {', '.join(sorted(odd))}")

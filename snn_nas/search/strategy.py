@@ -58,6 +58,8 @@ class Strategy(ABC):
         self.objectives = tuple(objectives)
         self.rng = random.Random(seed)
         self.asked: dict[str, Genotype] = {}
+        self.parents: dict[str, str] = {}  # digests, of those that were asked for and have one
+        self._children: dict[str, str] = {}  # the same for what `propose` has just looked at
 
     @abstractmethod
     def propose(self) -> Genotype:
@@ -65,6 +67,17 @@ class Strategy(ABC):
 
     def learn(self, result: Result) -> None:  # noqa: B027  most strategies learn, random search does not
         """Take in a result. A strategy that learns nothing keeps this one."""
+
+    def request(self) -> State | None:
+        """What has to be worked out elsewhere, with data and at length, before the first `ask`: None for most.
+
+        The answer is handed to `supply`, and is kept in the state.
+        """
+        return None
+
+    def supply(self, answer: Mapping[str, Any]) -> None:
+        """Take the answer to `request`."""
+        raise TypeError(f"{self.name} asked for nothing")
 
     def ask(self) -> Genotype:
         """Return a genotype that was never asked for before.
@@ -74,6 +87,8 @@ class Strategy(ABC):
         """
         genotype = self._fresh(self.propose)
         self.asked[genotype.digest] = genotype
+        if (parent := self._children.get(genotype.digest)) is not None:
+            self.parents[genotype.digest] = parent
         return genotype
 
     def tell(self, result: Result) -> None:
@@ -89,6 +104,7 @@ class Strategy(ABC):
             "strategy": self.name,
             "rng": [version, list(words), gauss],
             "asked": [str(genotype) for genotype in self.asked.values()],
+            "parents": dict(self.parents),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -102,12 +118,19 @@ class Strategy(ABC):
         version, words, gauss = state["rng"]
         self.rng.setstate((version, tuple(words), gauss))
         self.asked = {genotype.digest: genotype for genotype in map(parse, state["asked"])}
+        self.parents = dict(state.get("parents", {}))  # older states have none
+
+    def _child(self, child: Genotype, parent: str) -> Genotype:
+        """A candidate that `propose` made from the network of this digest: it may inherit its weights."""
+        self._children[child.digest] = parent
+        return child
 
     def _fresh(self, draw: Callable[[], Genotype]) -> Genotype:
         """Draw until the genotype is new; in a nearly used-up space, walk over the neighbours of what is known."""
         if len(self.asked) >= self.space.size():
             raise SpaceExhausted
         for _ in range(ATTEMPTS):
+            self._children.clear()
             genotype = draw()
             if genotype.digest not in self.asked:
                 return genotype

@@ -65,10 +65,10 @@ class Builder:
         channels = sum(self.shapes[source][0] for source in sources)
         return self.add(Node(name, "concat", tuple(sources), (channels, *self.shapes[sources[0]][1:])))
 
-    def readout(self, gene: Gene, index: int, source: str, grid: int, classes: int) -> None:
+    def readout(self, gene: Gene, index: int, source: str, grid: int, classes: int, name: str = "readout") -> str:
         """Average to a grid, flatten, and append the linear layer whose current is the output."""
         kernel = effect.window(self.shapes[source][1:], grid)
         if kernel > 1:
-            source = self.pool("readout_pool", "avgpool", source, index, kernel)
-        source = self.flatten("readout_flatten", source, index)
-        self.layer("readout", gene, index, Synapse("linear", self.shapes[source][0], classes), source)
+            source = self.pool(f"{name}_pool", "avgpool", source, index, kernel)
+        source = self.flatten(f"{name}_flatten", source, index)
+        return self.layer(name, gene, index, Synapse("linear", self.shapes[source][0], classes), source)

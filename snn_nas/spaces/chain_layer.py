@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from neurons.errors import UserError
 from neurons.settings import Setting, Value
 from snn_nas.genotype import Gene
-from snn_nas.graph import Op, Synapse
+from snn_nas.graph import Node, Op, Synapse
 from snn_nas.spaces import genes
 from snn_nas.spaces.builder import Builder
 
@@ -45,19 +45,20 @@ def checked(gene: Gene, where: str) -> dict[str, Value]:
 
 
 def expand(built: Builder, gene: Gene, index: int, classes: int) -> None:
-    """Append a gene's nodes."""
-    readout = gene.op.name == "readout"
-    name = "readout" if readout else f"layer{index + 1}"
+    """Append a gene's nodes to a chain."""
+    name = "readout" if gene.op.name == "readout" else f"layer{index + 1}"
+    append(built, name, gene, index, built.nodes[-1], classes)
+
+
+def append(built: Builder, name: str, gene: Gene, index: int, below: Node, classes: int) -> str:
+    """Append a gene's nodes to any node; the name of the last."""
     settings = checked(gene, name)
-    below = built.nodes[-1]
-    if readout:
-        built.readout(gene, index, below.name, int(settings["grid"]), classes)
-        return
+    if gene.op.name == "readout":
+        return built.readout(gene, index, below.name, int(settings["grid"]), classes)
     c = int(settings["c"])
     if gene.op.name == "linear":
         source = built.flatten(f"{name}_flatten", below.name, index)
-        built.layer(name, gene, index, Synapse("linear", built.shapes[source][0], c), source)
-        return
+        return built.layer(name, gene, index, Synapse("linear", built.shapes[source][0], c), source)
     if len(below.shape) == 1:
         raise UserError(f"{name}: no convolution can follow a linear layer")
     k, stride = int(settings["k"]), 2 if settings["down"] == "stride" else 1
@@ -82,3 +83,4 @@ def expand(built: Builder, gene: Gene, index: int, classes: int) -> None:
             built.pool(f"{name}_pool", op, built.nodes[-1].name, index, 2)
         except UserError as error:
             raise UserError(f"{name}: {error}; leave out its down={down}") from None
+    return built.nodes[-1].name

@@ -97,6 +97,13 @@ class DARTS(Planned):
         """See `Space.spell`: the cells of a kind are written once where they are alike."""
         return network.spell(genotype, shape, classes)
 
+    @classmethod
+    def auxiliary(cls, genotype: Genotype) -> str | None:
+        """See `Space.auxiliary`: after two thirds of the cells, as published."""
+        cells = len(network.kinds(genotype))
+        place = 2 * cells // 3 + 1
+        return f"cell{place}" if place < cells else None
+
     # -- sampling: where errors go, then the shapes of the cells, then their rules -------------------------------------
 
     @cached_property

@@ -109,12 +109,8 @@ def expand(
     """
     outputs: dict[int, str] = {}
     for number, (gene, below) in enumerate(zip(inner.pre, sources, strict=True)):
-        name = f"{label}_{gene.op.name}"
-        if built.shapes[below][1:] == built.shapes[sources[1]][1:]:
-            synapse = Synapse("conv", built.shapes[below][0], channels)
-            outputs[number] = built.layer(name, gene, index[gene], synapse, below)
-        else:
-            outputs[number] = _halved(built, name, gene, index[gene], below, channels)
+        sides = built.shapes[sources[1]][1:]
+        outputs[number] = preprocess(built, f"{label}_{gene.op.name}", gene, index[gene], below, sides, channels)
     targets: dict[int, list[str]] = {}
     for gene in inner.genes[len(PRES) :]:
         assert gene.edge is not None
@@ -123,14 +119,21 @@ def expand(
             outputs[source] = built.total(f"{label}_node{source}", targets[source])
         stride = 2 if inner.halves and source < INPUTS else 1
         name = f"{label}_{source}to{target}"
-        targets.setdefault(target, []).append(
-            _operation(built, name, gene, index[gene], outputs[source], stride, stack)
-        )
+        targets.setdefault(target, []).append(operation(built, name, gene, index[gene], outputs[source], stride, stack))
     nodes = [outputs.get(n) or built.total(f"{label}_node{n}", found) for n, found in targets.items()]
     return built.concat(label, nodes)
 
 
-def _operation(built: Builder, name: str, gene: Gene, index: int, source: str, stride: int, stack: int) -> str:
+def preprocess(
+    built: Builder, name: str, gene: Gene, index: int, source: str, sides: tuple[int, ...], channels: int
+) -> str:
+    """Append the layer before a cell's input; an image that is larger than these sides is halved on the way."""
+    if built.shapes[source][1:] == sides:
+        return built.layer(name, gene, index, Synapse("conv", built.shapes[source][0], channels), source)
+    return _halved(built, name, gene, index, source, channels)
+
+
+def operation(built: Builder, name: str, gene: Gene, index: int, source: str, stride: int, stack: int) -> str:
     """Append the operation of one edge; every layer keeps the number of channels."""
     op, channels = gene.op.name, built.shapes[source][0]
     if op == "skip":

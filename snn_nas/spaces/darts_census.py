@@ -13,12 +13,12 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from snn_nas.spaces.darts_flow import STARTS, Behaviour, Stack, State, step
+from snn_nas.spaces.darts_flow import STARTS, Behaviour, Move, Stack, State, step
 from snn_nas.spaces.darts_shapes import FACTS, Facts, Profile
 from snn_nas.spaces.draw import drawn
 
@@ -120,9 +120,8 @@ class Repeated(Census):
         return math.prod(kinds) * self.stack.end(state)
 
 
-Values = dict[State, int]
-Ahead = dict[tuple[Facts, ...], Values]
-"""For the facts of the reductions still to come, from below: the number of completions from each state."""
+Values = Mapping[State, int]
+"""A number of ways for each state."""
 
 
 class Stacked(Census):
@@ -137,73 +136,124 @@ class Stacked(Census):
     def _sizes(self) -> dict[Behaviour, int]:
         """By the behaviour of the normal cell: the number of networks."""
         return {
-            behaviour: sum(members.values()) * sum(self._starts(self._ahead(behaviour)[0]).values())
+            behaviour: sum(members.values()) * sum(self._halvings(behaviour).values())
             for behaviour, members in self.cells[0].items()
         }
 
-    def _starts(self, ahead: Ahead) -> dict[tuple[State, tuple[Facts, ...]], int]:
-        """By what the stem needs, and the facts of the reductions: the number of networks, for one normal shape."""
+    def _halvings(self, behaviour: Behaviour) -> dict[tuple[Facts, ...], int]:
+        """By the facts of the reductions, from below: the number of networks, for one normal shape.
+
+        Errors run through a run of normal cells alike whatever the reductions are, so each run is walked once for every
+        choice of facts *below* it: from the stem up to the last reduction, and from the readout down to it.
+        """
+        kinds = self.stack.kinds
+        last = len(kinds) - 1 - kinds[::-1].index(1) if any(kinds) else len(kinds)
+        found: dict[tuple[Facts, ...], Values] = {(): {state: self.stack.stem(state.newer) for state in STARTS}}
+        for cell in range(last):
+            if kinds[cell]:
+                found = {
+                    (*facts, each): _up(self._halving[each], ways) for facts, ways in found.items() for each in FACTS
+                }
+            else:
+                moves = self._normal(cell, behaviour)
+                found = {facts: _up(moves, ways) for facts, ways in found.items()}
+        ends: Values = _Readout(self.stack)
+        for cell in range(len(kinds) - 1, last, -1):
+            ends = _down(self._normal(cell, behaviour), ends)
+        above = {(): ends} if last == len(kinds) else {(each,): _down(self._halving[each], ends) for each in FACTS}
         return {
-            (start, facts): self.stack.stem(start.newer) * values[start] * self._reductions[facts]
-            for facts, values in ahead.items()
-            for start in STARTS
-            if start in values
+            (*facts, *top): self._reductions[facts + top] * sum(n * down[state] for state, n in ways.items())
+            for facts, ways in found.items()
+            for top, down in above.items()
         }
 
+    def _normal(self, cell: int, behaviour: Behaviour) -> Moves:
+        """The moves over a normal cell, and the choices of each, the rules of its edges included."""
+        counts = dict(zip(FACTS, behaviour, strict=True))
+        return _together((move, move.choices * counts[move.facts]) for move in self.stack.moves[cell > 0])
+
     @cached_property
-    def _reductions(self) -> Counter[tuple[Facts, ...]]:
-        """By the facts of all reductions: the number of shapes of that cell with rules that agree."""
-        found: Counter[tuple[Facts, ...]] = Counter()
+    def _halving(self) -> dict[Facts, Moves]:
+        """By its facts: the moves over a reduction; the rules of its edges are counted in `_reductions`."""
+        moves = self.stack.moves[True]  # a reduction is never the first cell
+        return {facts: _together((move, move.choices) for move in moves if move.facts == facts) for facts in FACTS}
+
+    @cached_property
+    def _reductions(self) -> _AnyOrder:
+        """By the facts of all reductions, in any order: the number of shapes of that cell with rules that agree."""
+        found = _AnyOrder()
         if len(self.cells) == 1:
             found[()] = 1
             return found
         for behaviour, members in self.cells[1].items():
             able = [(facts, count) for facts, count in zip(FACTS, behaviour, strict=True) if count]
-            for way in itertools.product(able, repeat=self.stack.reductions):
-                found[tuple(facts for facts, _ in way)] += sum(members.values()) * math.prod(c for _, c in way)
-        return found
-
-    def _ahead(self, behaviour: Behaviour) -> list[Ahead]:
-        """The completions above each cell, from the lowest to the readout, where normal cells behave like this."""
-        counts = dict(zip(FACTS, behaviour, strict=True))
-        found: list[Ahead] = [{(): _Readout(self.stack)}]
-        for cell in reversed(range(self.stack.cells)):
-            here: Ahead = defaultdict(Counter)
-            for move in self.stack.moves[cell > 0]:
-                for facts, values in found[0].items():
-                    if not (count := move.choices * values[move.after]):
-                        continue
-                    if self.stack.kinds[cell]:
-                        here[move.facts, *facts][move.before] += count
-                    elif counts[move.facts]:
-                        here[facts][move.before] += count * counts[move.facts]
-            found.insert(0, here)
+            shapes = sum(members.values())
+            for way in itertools.combinations_with_replacement(able, self.stack.reductions):
+                found[tuple(facts for facts, _ in way)] += shapes * math.prod(count for _, count in way)
         return found
 
     def draw(self, rng: random.Random) -> Drawn:
         """See `Census.draw`."""
         behaviour = _pick(rng, self._sizes)
-        counts = dict(zip(FACTS, behaviour, strict=True))
         profiles = [_pick(rng, self.cells[0][behaviour])]
-        ahead = self._ahead(behaviour)
-        state, halving = _pick(rng, self._starts(ahead[0]))
-        stem, facts = state.newer, list(halving)
+        halving = _pick(rng, self._halvings(behaviour))
         if halving:
             at = [FACTS.index(each) for each in halving]
             weights = {p: n * math.prod(b[i] for i in at) for b, each in self.cells[1].items() for p, n in each.items()}
             profiles.append(_pick(rng, weights))
-        path = []
-        for cell in range(self.stack.cells):
-            able = [move for move in self.stack.moves[cell > 0] if move.before == state]
-            if self.stack.kinds[cell]:
-                move = next(move for move in able if move.facts == facts[0])
-                facts.pop(0)
-            else:
-                above = ahead[cell + 1][tuple(facts)]
-                move = drawn(rng, able, [m.choices * counts[m.facts] * above[m.after] for m in able])
+        counts, left = dict(zip(FACTS, behaviour, strict=True)), list(halving)
+        able: list[list[tuple[Move, int]]] = []
+        ahead: list[Values] = [_Readout(self.stack)]
+        for cell in reversed(range(self.stack.cells)):
+            only = left.pop() if self.stack.kinds[cell] else None
+            moves = [move for move in self.stack.moves[cell > 0] if only in (None, move.facts)]
+            able.insert(0, [(move, move.choices * (counts[move.facts] if only is None else 1)) for move in moves])
+            ahead.insert(0, _down(_together(able[0]), ahead[0]))
+        state = _pick(rng, {start: self.stack.stem(start.newer) * ahead[0][start] for start in STARTS})
+        stem, path = state.newer, []
+        for choices, above in zip(able, ahead[1:], strict=True):
+            move = _pick(rng, {move: n * above[move.after] for move, n in choices if move.before == state})
             path.append(move.facts)
             state = move.after
         return Drawn(stem, tuple(path), tuple(profiles))
+
+
+Moves = Mapping[State, Values]
+"""From each state below a cell to those above it: in how many ways."""
+
+
+def _together(moves: Iterable[tuple[Move, int]]) -> Moves:
+    """The moves between two states, added up."""
+    found: dict[State, Counter[State]] = defaultdict(Counter)
+    for move, count in moves:
+        if count:
+            found[move.before][move.after] += count
+    return found
+
+
+def _up(moves: Moves, below: Values) -> Values:
+    """The ways to arrive at each state above a cell, from those below it."""
+    found: Counter[State] = Counter()
+    for before, ways in below.items():
+        for after, count in moves.get(before, {}).items():
+            found[after] += ways * count
+    return found
+
+
+def _down(moves: Moves, above: Values) -> Values:
+    """The ways to go on from each state below a cell, from those above it."""
+    found: Counter[State] = Counter()
+    for before, ways in moves.items():
+        found[before] = sum(count * above[after] for after, count in ways.items())
+    return found
+
+
+class _AnyOrder(Counter[tuple[Facts, ...]]):
+    """Counts that do not depend on the order of their facts."""
+
+    def __missing__(self, facts: tuple[Facts, ...]) -> int:
+        ordered = tuple(sorted(facts))
+        return 0 if ordered == facts else self[ordered]
 
 
 class _Readout(dict[State, int]):

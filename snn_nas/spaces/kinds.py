@@ -88,6 +88,15 @@ def settle(feeds: Feeds, out: tuple[int, ...], kinds: Sequence[Kind], macro: Mac
     return found, macro
 
 
+def _stands(macro: Macro, facts: Facts) -> bool:
+    """Whether `settle` would leave a cell in which all errors arrive, and what is around it, as they are."""
+    if not facts.conducts and (macro.reduce == "sending" or macro.stem == "sending"):
+        return False
+    if not macro.open and macro.stem == "sending":
+        return False
+    return not (facts.needs and macro.copies > 1) or (facts.conducts and macro.open)
+
+
 def _reached(feeds: Feeds, out: tuple[int, ...], kinds: Sequence[Kind]) -> list[bool]:
     """Which operations get an error that arrives at the cell's output."""
     reached = [vertex in out for vertex in range(len(kinds))]
@@ -170,7 +179,7 @@ class Census:
             spelled = {below: _spelled(wiring.feeds, kinds, below) for below in (False, True)}
             counted = {below: self._count(wiring, spelled[below]) for below in (False, True)}
             for macro in self._macros():
-                if settle(wiring.feeds, wiring.out, kinds, macro) != (kinds, macro):
+                if not _stands(macro, facts):
                     continue
                 around = self._around(macro, facts)
                 below = macro.stem == "sending" or macro.reduce == "sending" or (macro.cells > 1 and facts.wants)

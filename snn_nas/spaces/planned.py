@@ -145,6 +145,11 @@ class Planned(Space):
             if key in active:
                 yield from (self._changed(plan, key, value) for value in self._legal[key] if value != plan[key])
 
+    def active(self, parameters: Parameters) -> Collection[str]:
+        """See `Space.active`."""
+        with_effect = self._active(parameters)
+        return [key for key in parameters if key in with_effect or key == "depth"]  # a depth changes with its layers
+
     # -- NNI -----------------------------------------------------------------------------------------------------------
 
     def encode(self, genotype: Genotype) -> Parameters:

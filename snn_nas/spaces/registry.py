@@ -75,3 +75,8 @@ def canonical(genotype: Genotype, shape: tuple[int, int, int], classes: int) -> 
 def graph(genotype: Genotype, shape: tuple[int, int, int], classes: int) -> Graph:
     """Expand a genotype of any space (see `Space.graph`)."""
     return kind(genotype.space.name).graph(genotype, shape, classes)
+
+
+def auxiliary(genotype: Genotype) -> str | None:
+    """Where a genotype of any space may have an auxiliary head (see `Space.auxiliary`)."""
+    return kind(genotype.space.name).auxiliary(genotype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -55,6 +55,12 @@ class Space(ABC):
             UserError: the genotype is invalid; the message names the layer.
         """
 
+    @classmethod
+    def auxiliary(cls, genotype: Genotype) -> str | None:
+        """The node on whose output an auxiliary head may stand while the network learns; None where there is none."""
+        del genotype
+        return None
+
     def canonical(self, genotype: Genotype) -> Genotype:
         """The one spelling of this network (see `spell`)."""
         return self.spell(genotype, self.shape, self.classes)
@@ -94,6 +100,10 @@ class Space(ABC):
     @abstractmethod
     def search_space(self) -> dict[str, dict[str, Any]]:
         """The search space in NNI's form, `{"T": {"_type": "choice", "_value": [2, 4]}, ...}`."""
+
+    def active(self, parameters: Parameters) -> Collection[str]:
+        """Those of a genotype's parameters that have an effect beside the others."""
+        return parameters.keys()
 
     @abstractmethod
     def size(self) -> int:

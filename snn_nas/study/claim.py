@@ -62,7 +62,8 @@ class Claim:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; equal claims give equal ones."""
         settings = asdict(self.settings)
-        settings.pop("root")  # where the files lie is no part of the claim
+        for where in ("root", "start", "keep"):  # where files lie is no part of the claim
+            settings.pop(where)
         return {
             "name": self.name,
             "genotype": str(self.genotype),

@@ -114,6 +114,16 @@ def epochs(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epoch:
     return replace(result, epochs=last)
 
 
+def heirs(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epoch: Any) -> Result:
+    """Keeps its line of descent where a network keeps its weights; the score says how long it is."""
+    line = Path(settings["start"]).read_text(encoding="ascii").split() if settings.get("start") else []
+    if settings.get("keep"):
+        Path(settings["keep"]).write_text(" ".join([*line, genotype.digest]), encoding="ascii")
+    result = quick(genotype, settings, seed, on_epoch)
+    metrics = {**result.metrics, "ancestors": float(len(line))}
+    return replace(result, metrics=metrics, parent=line[-1] if line else "")
+
+
 def small_space() -> ToySpace:
     return ToySpace(2)
 

@@ -75,7 +75,7 @@ def test_who_falls_behind_is_stopped_and_no_one_else(tmp_path: Path) -> None:
         if behind:
             assert (result.status, result.epochs, result.curve) == ("stopped", behind[0], whole[: behind[0]])
             assert dict(result.metrics) == {"accuracy": result.curve[-1]}
-            assert "the median of the trials before it" in result.reason
+            assert "the bar that the trials before it set" in result.reason
         else:
             assert (result.status, result.curve) == ("ok", whole)
     best = max(results, key=lambda result: result.curve[-1])

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurons.errors import UserError
-from snn_nas.search.median import Hopeless, MedianStop, check, early_stop
+from snn_nas.search.early_stop import Hopeless, check, early_stop
+from snn_nas.search.median import MedianStop
 
 curves = st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=6).map(tuple), max_size=12)
 
@@ -48,7 +49,7 @@ def test_by_hand() -> None:
     bars = MedianStop({"trials": 3}).bars([(0.1, 0.3, 0.5), (0.2, 0.4, 0.6), (0.4, 0.8), (0.0,)])
     assert bars == pytest.approx([0.15, 0.3])  # medians of .1 .2 .4 .0 and of .2 .3 .6
     assert stopped_after((0.16, 0.2, 0.9), bars) == 2
-    with pytest.raises(Hopeless, match=r"best accuracy 0\.200 after epoch 2 is below 0\.300, the median"):
+    with pytest.raises(Hopeless, match=r"best accuracy 0\.200 after epoch 2 is below 0\.300, the bar"):
         check((0.16, 0.2), bars)
     assert stopped_after((0.5, 0.0, 0.0), bars) is None, "the best so far counts, not the last"
 
@@ -65,7 +66,7 @@ def test_settings() -> None:
     assert early_stop(None) is None
     for given_ in ("median", {"name": "median"}):
         rule = early_stop(given_)
-        assert rule is not None
+        assert isinstance(rule, MedianStop)
         assert (rule.epoch, rule.trials) == (1, 5)
 
 
@@ -73,8 +74,8 @@ def test_settings() -> None:
     ("wrong", "message"),
     [
         ("meduan", "did you mean 'median'"),
-        ({"trials": 3}, "early_stop is median"),
-        (3, "early_stop is median"),
+        ({"trials": 3}, "early_stop is median or halving"),
+        (3, "early_stop is median or halving"),
         ({"name": "median", "trial": 3}, "did you mean 'trials'"),
         ({"name": "median", "epoch": 0}, "at least 1"),
         ({"name": "median", "epoch": "two"}, "type int"),

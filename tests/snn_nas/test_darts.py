@@ -64,16 +64,43 @@ class TestRulesPerCell(SpaceContract):
         return DARTS((3, 32, 32), 10, rules_per="cell", cells=(4,), encodings=("direct", "poisson"), stack=1)
 
 
+class Skips(SpaceContract):
+    """Rules on the skips of a reduction: not collected, for its size and sampling alone are of interest."""
+
+    def tiny(self) -> DARTS:
+        return DARTS(
+            SHAPE, 10, ops=("skip",), rules=("usf", "local"), readouts=("usf",), cells=(2,), reductions=1,
+            rules_per="position", nodes=1,
+        )  # fmt: skip
+
+
+class Pools(SpaceContract):
+    """Two reductions."""
+
+    def tiny(self) -> DARTS:
+        return DARTS(
+            SHAPE, 10, ops=("avg",), rules=("usf", "local"), readouts=("usf",), cells=(3,), reductions=2,
+            rules_per="position", nodes=1,
+        )  # fmt: skip
+
+
 # -- counts against brute force ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", [TestRulesPerPosition, TestRulesPerCell])
+@pytest.mark.parametrize("case", [TestRulesPerPosition, TestRulesPerCell, Skips])
 def test_size_is_the_number_of_networks_that_all_plans_make(case: type[SpaceContract]) -> None:
     space = made(case, "tiny")
     choices = {key: choice["_value"] for key, choice in space.search_space().items()}
     every = {space.decode(dict(zip(choices, plan, strict=True))) for plan in itertools.product(*choices.values())}
     assert len(every) == space.size()
     assert every == walk(space)
+
+
+@pytest.mark.parametrize("case", [Skips, Pools])
+def test_size_and_sampling_where_reductions_have_rules_of_their_own(case: type[SpaceContract]) -> None:
+    space, every = case().everything()
+    assert space.size() == len(every)
+    case().test_sampling_is_uniform()
 
 
 def test_wirings_of_all_cells() -> None:

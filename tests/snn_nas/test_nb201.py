@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -16,6 +17,8 @@ from snn_nas.energy.counter import count
 from snn_nas.export.check import mismatches
 from snn_nas.export.nir_export import to_nir
 from snn_nas.genotype import parse
+from snn_nas.spaces import kinds
+from snn_nas.spaces.kinds import Macro, settle
 from snn_nas.spaces.nb201 import NB201
 from snn_nas.spaces.wiring import EDGES, classes, place, traced
 from tests.contracts.space import SpaceContract
@@ -203,3 +206,14 @@ def test_a_wrong_genotype_is_one_clear_line(text: str, message: str) -> None:
 def test_a_wrong_configuration_is_found_before_the_search(choices: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         spaces.build("nb201", shape=(1, 8, 8), classes=10, choices=choices)
+
+
+def test_a_case_stands_exactly_where_settling_changes_nothing() -> None:
+    """Over every wiring, every choice of kinds, and every network around it."""
+    both: tuple[kinds.Kind, ...] = ("settled", "sending")
+    for stages, cells in ((1, 1), (2, 1), (1, 2), (3, 2)):
+        reduces = both if stages > 1 else (None,)
+        around = [Macro(cells, stages, stem, reduce) for stem in both for reduce in reduces]
+        for (wiring, chosen, facts), macro in itertools.product(kinds._cases()[::7], around):
+            same = settle(wiring.feeds, wiring.out, chosen, macro) == (chosen, macro)
+            assert kinds._stands(macro, facts) == same
