@@ -55,12 +55,13 @@ SUPERVISED = (
     "dfa(feedback=learned)",
     "drtp",
     "eprop",
+    "eprop(feedback=random)",
     "ottt~exact",
     "ottt~usf",
     "local",
-    "local(pool=8)",
+    "local(pool=4)",
 )
-ABOVE = ("frsf", "local")
+ABOVE = ("frsf", "local(pool=4)")
 
 
 @dataclass(frozen=True)

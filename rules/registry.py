@@ -272,7 +272,7 @@ register(
         surrogate=True,
         norms="error",
         dataflow=Dataflow(update_macs_dense=1.0, head=True, stores_T=True),
-        settings={"pool": Setting(4, 1, 16, help="side of the grid to which spikes are averaged before the head")},
+        settings={"pool": Setting(8, 1, 32, help="side of the grid to which spikes are averaged before the head")},
         colour="#ff7f00",
     )
 )

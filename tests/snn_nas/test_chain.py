@@ -65,7 +65,7 @@ PAIRS = [
     ),
     (
         "chain(encoding=direct){conv(c=8)@local/lif; readout@delta}",
-        "chain{conv(c=8)@local(pool=4)/lif(reset=soft);readout@delta}",
+        "chain{conv(c=8)@local(pool=8)/lif(reset=soft);readout@delta}",
     ),
     ("chain{conv(c=8)@frozen~frsf/lif;readout@delta}", "chain{conv(c=8)@frozen/lif;readout@delta}"),
 ]
@@ -158,7 +158,7 @@ def test_a_wrong_configuration_is_found_before_the_search(choices: dict[str, obj
 @pytest.mark.parametrize("spelled", ["lif(tau=2.0)", "lif(tau=3)", "lif(threshold=0.5,reset=hard)"])
 def test_choices_may_be_spelled_in_any_way(spelled: str) -> None:
     space = spaces.build(
-        "chain", shape=(1, 8, 8), classes=10, choices={"neurons": [spelled, "lif"], "rules": ["local(pool=4)"]}
+        "chain", shape=(1, 8, 8), classes=10, choices={"neurons": [spelled, "lif"], "rules": ["local(pool=8)"]}
     )
     plain = spaces.build("chain", shape=(1, 8, 8), classes=10, choices={"neurons": ["lif"], "rules": ["local"]})
     if spelled == "lif(tau=2.0)":

@@ -67,7 +67,7 @@ SAME = [
     ),
     (
         "chain(T=2){conv(c=4)@local(pool=12)/lif; readout(grid=64)@delta}",
-        "chain(T=2){conv(c=4)@local(pool=8)/lif; readout(grid=8)@delta}",
+        "chain(T=2){conv(c=4)@local/lif; readout(grid=8)@delta}",
     ),
     (
         "chain(T=2){conv(c=4)@local/lif; readout(grid=3)@delta}",
@@ -131,7 +131,7 @@ NEURONS = st.builds(
     st.sampled_from(["soft", "hard"]),
     st.sampled_from(["0.5", "1.0"]),
 )
-RULES = st.sampled_from(["frozen", "stdp", "softhebb", "local(pool=8)", "local(pool=3)", "dfa", "usf", "frozen~fa"])
+RULES = st.sampled_from(["frozen", "stdp", "softhebb", "local(pool=4)", "local(pool=3)", "dfa", "usf", "frozen~fa"])
 
 
 @settings(max_examples=10, deadline=None)
