@@ -1,0 +1,186 @@
+"""Write docs/rule_table.md, the datasheet of the rule table, and its picture, from the table itself.
+
+    python docs/make_rule_table.py
+
+A test checks that the page is what this script writes.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from snn_nas.search.rule_table import SHIPPED, Entry, entries
+
+HERE = Path(__file__).parent
+PAGE, PICTURE = HERE / "rule_table.md", HERE / "images" / "rule_table.png"
+
+TEXT = """# The rule table
+
+{count} spiking networks that differ in nothing but the learning rule of each layer, all trained: a tabular benchmark
+for searches that choose rules. `python docs/make_rule_table.py` writes this page.
+
+![Mean accuracy by layer and rule, and the spread of all networks](images/rule_table.png)
+
+```python
+from snn_nas.search import create, objectives, rule_table
+from snn_nas.search.tabular import trace
+
+space, table = rule_table.load()
+trace(create("evolution", space, objectives(["accuracy"]), seed=0), table, trials=50)
+```
+
+`trace` gives, after each trial, the held-out accuracy of the network that validates best so far; `rule_table.entries()`
+gives the networks with all their runs. `benchmarks/rule_table_search.py` compares our strategies on it.
+
+## What is in it
+
+| | |
+|---|---|
+| networks | every valid assignment of {rules} to three hidden layers: {count}. `frsf` in a layer asks that all layers above it hand errors down, so `frsf` below anything else is not among them |
+| architecture | {genotype} |
+| data | Fashion-MNIST, training split alone: {train} images to train on, {half} to choose by (`validation`), {half} to compare by (`held_out`). The test split was never opened |
+| budget | {epochs} epochs, batches of {batch}, bfloat16, each rule's own optimiser and learning rate as declared; the learning rates were not tuned for this table |
+| runs | {runs} in all: seed 0 for every network{repeated} |
+| columns | `validation`, `held_out`: accuracy; `energy_uJ`, `learning_energy_uJ`: inference and learning of one image on the profile `{profile}`; `synops`; `parameters`; `locality` |
+| noise | the standard deviation over seeds is {noise} (median of the networks with several) |
+| commits | {commits} |
+
+## Which rules land where
+
+The mean held-out accuracy over all networks with a rule in a layer, in percent. Layer 1 is next to the image.
+
+{effects}
+
+## The best
+
+{best}
+
+And the networks under one rule:
+
+{single}
+
+{notes}
+
+## What it is not
+
+One architecture, one data set, one budget of a minute and one drive of the neurons: which rule is best where will be
+otherwise elsewhere. The table is for comparing *searches*; for comparing *rules*, with every one tuned alike, there is
+`benchmarks/rules_learn.py`. Three epochs favour rules that learn fast. Accuracies are from {half} images: two networks
+nearer to each other than {close} are not told apart by one run.
+"""  # noqa: E501
+
+
+def main() -> None:
+    """Write the page and draw the picture."""
+    PAGE.write_text(page(), encoding="utf-8")
+    draw(entries())
+
+
+def page() -> str:
+    """The whole page."""
+    content = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    networks = entries()
+    budget, several = content["budget"], [one for one in networks if len(one.runs) > 1]
+    deviations = [statistics.stdev(run.get("held_out", 0.0) for run in one.runs) for one in several]
+    noise = statistics.median(deviations) if deviations else None
+    seeds = max(len(one.runs) for one in networks)
+    best = sorted(networks, key=lambda one: -one.held_out)[:12]
+    single = sorted((one for one in networks if len(set(one.rules)) == 1), key=lambda one: -one.held_out)
+    half = f"{budget['validation'] // 2:,}"
+    return TEXT.format(
+        count=len(networks),
+        rules=", ".join(f"`{rule}`" for rule in content["space"]["rules"]),
+        genotype=f"`{networks[0].genotype}`, for one",
+        train=f"{budget['train']:,}",
+        half=half,
+        epochs=budget["epochs"],
+        batch=budget["batch_size"],
+        profile=budget["profile"],
+        runs=sum(len(one.runs) for one in networks),
+        repeated=f", {seeds} seeds for the best {len(several)}" if several else "",
+        noise="not known yet" if noise is None else f"{100 * noise:.2f} points",
+        close="a point" if noise is None else f"{100 * 2 * 2**0.5 * noise:.1f} points",
+        commits=", ".join(f"`{commit}`" for commit in content["commits"]),
+        effects=effects_table(networks),
+        best=ranking(best),
+        single=ranking(single),
+        notes=content.get("notes", ""),
+    )
+
+
+def effects(networks: list[Entry]) -> dict[str, list[float | None]]:
+    """Mean held-out accuracy, in percent, by rule and layer, over all networks."""
+    rules = sorted({rule for one in networks for rule in one.rules})
+    depth = len(networks[0].rules)
+    found: dict[str, list[float | None]] = {}
+    for rule in rules:
+        of = [[one.held_out for one in networks if one.rules[layer] == rule] for layer in range(depth)]
+        found[rule] = [100 * statistics.mean(each) if each else None for each in of]
+    return found
+
+
+def effects_table(networks: list[Entry]) -> str:
+    """`effects`, the best first."""
+    found = effects(networks)
+    lines = ["| rule | layer 1 | layer 2 | layer 3 |", "|---|---|---|---|"]
+    for rule, row in sorted(found.items(), key=lambda item: -(item[1][0] or 0.0)):
+        lines.append(f"| `{rule}` | {' | '.join('-' if each is None else f'{each:.1f}' for each in row)} |")
+    return "\n".join(lines)
+
+
+def ranking(networks: list[Entry]) -> str:
+    """Rules, accuracy and costs of some networks."""
+    lines = [
+        "| layer 1 | layer 2 | layer 3 | held out, % | seeds | energy, uJ | learning, uJ | locality |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in networks:
+        run: Any = one.runs[0]
+        rules = " | ".join(f"`{rule}`" for rule in one.rules)
+        costs = f"{run['energy_uJ']:.1f} | {run['learning_energy_uJ']:.0f} | {run['locality']:.2f}"
+        lines.append(f"| {rules} | {100 * one.held_out:.1f} | {len(one.runs)} | {costs} |")
+    return "\n".join(lines)
+
+
+def draw(networks: list[Entry]) -> None:
+    """Layers against rules as colours, and all networks sorted."""
+    import numpy as np
+
+    from snn_nas.report.style import LIGHT, canvas, drawing
+
+    found = effects(networks)
+    order = sorted(found, key=lambda rule: -(found[rule][0] or 0.0))
+    grid = np.array([[np.nan if each is None else each for each in found[rule]] for rule in order])
+    with drawing(LIGHT):
+        figure = canvas(8.6, 3.6)
+        left, right = figure.subplots(1, 2, width_ratios=[1.1, 1])
+        left.imshow(grid, aspect="auto", cmap="viridis")
+        low, high = np.nanmin(grid), np.nanmax(grid)
+        for y, x in np.argwhere(~np.isnan(grid)):
+            dark = (grid[y, x] - low) / (high - low) < 0.6
+            left.text(
+                x, y, f"{grid[y, x]:.1f}", ha="center", va="center", color="white" if dark else "black", fontsize=9
+            )
+        left.set_xticks(range(grid.shape[1]), [f"layer {n + 1}" for n in range(grid.shape[1])])
+        left.set_yticks(range(len(order)), order)
+        left.set_title("Mean held-out accuracy, %")
+        left.grid(visible=False)
+        ranked = sorted((100 * one.held_out for one in networks), reverse=True)
+        right.plot(range(1, len(ranked) + 1), ranked, color=LIGHT.ink, linewidth=1.6)
+        for one in networks:
+            if len(set(one.rules)) == 1:
+                place = ranked.index(100 * one.held_out) + 1
+                right.plot(place, 100 * one.held_out, "o", color="#d55e00", markersize=5)
+                right.annotate(
+                    one.rules[0], (place, 100 * one.held_out), (5, 3), textcoords="offset points", fontsize=8
+                )
+        right.set(xlabel="rank", ylabel="held-out accuracy, %", title=f"All {len(networks)}; one rule alone marked")
+        PICTURE.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(PICTURE, dpi=160)
+
+
+if __name__ == "__main__":
+    main()
