@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from neurons.errors import UserError
 from neurons.settings import Value, nearest
+from snn_nas.search.darts_search import DARTS
+from snn_nas.search.eg_nas import EGNAS
 from snn_nas.search.evolution import Evolution
 from snn_nas.search.local_search import LocalSearch
 from snn_nas.search.nsga2 import NSGA2
@@ -15,7 +17,7 @@ from snn_nas.search.random_search import RandomSearch
 from snn_nas.search.strategy import Space, Strategy
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (RandomSearch, LocalSearch, Evolution, NSGA2, Predictor)
+    strategy.name: strategy for strategy in (RandomSearch, LocalSearch, Evolution, NSGA2, Predictor, DARTS, EGNAS)
 }
 
 

@@ -1,0 +1,98 @@
+"""First-order DARTS: weights and architecture weights take turns (Liu et al. 2019, arXiv 1806.09055, section 2.3).
+
+    weights               step on half of the training images, each layer by its own rule and optimiser
+    architecture weights  step by Adam on a batch of the other half, along the exact gradient of the loss at the
+                          weights as they are (first order: their dependence on the architecture is left out)
+
+The first epochs train weights alone, for to begin with every choice is as bad as the next, and parameter-free ones,
+which need no training, would run away with the preference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from snn_nas.data import Dataset, Split
+from snn_nas.learning import learn
+from snn_nas.optimisers import Optimisers
+from snn_nas.supernet.bank import prepare
+from snn_nas.supernet.blueprint import Blueprint
+from snn_nas.supernet.mixture import Mixture
+from snn_nas.training import fit_encoding
+from snn_nas.training_settings import Training
+
+OnStep = Callable[[int, int, float], None]
+"""Called with the steps that are done, all steps, and the loss."""
+
+
+def architecture_gradient(mixture: Mixture, images: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> float:
+    """Fill the gradients of the architecture weights with the exact ones of the loss on a batch. The loss."""
+    with mixture.exactly():
+        loss = F.cross_entropy(mixture(images).mean(0), labels, label_smoothing=label_smoothing)
+    found = torch.autograd.grad(loss, list(mixture.architecture), allow_unused=True)
+    for weights, gradient in zip(mixture.architecture, found, strict=True):
+        weights.grad = gradient
+    return float(loss.detach())
+
+
+def search(
+    blueprint: Blueprint,
+    data: Dataset,
+    training: Training,
+    *,
+    seed: int,
+    warmup: float = 0.2,
+    architecture_lr: float = 0.01,
+    device: str = "cpu",
+    backend: str = "auto",
+    on_step: OnStep | None = None,
+) -> Mixture:
+    """Train a supernet for `training.epochs` passes over the first half of the training images.
+
+    The validation images are left to the trials, which choose the winner by them. Same seed, same machine: same
+    architecture weights, bit for bit on a CPU.
+    """
+    torch.manual_seed(seed)
+    order = torch.Generator().manual_seed(seed)
+    mixture = Mixture(blueprint, normalise=data.normalise, backend=backend).to(device)
+    weights, held = halves(data.train)
+    fit_encoding(mixture, weights)
+    mixture.train()
+    images, _ = next(weights.batches(training.batch_size, device=device))
+    prepare(mixture, mixture, images)
+    batches = -(-len(weights) // training.batch_size)
+    total, done = batches * training.epochs, 0
+    optimisers = Optimisers(list(mixture), training, total)
+    adam = torch.optim.Adam(mixture.architecture, architecture_lr, betas=(0.5, 0.999), weight_decay=1e-3)
+    others = _endless(held, training.batch_size, order, device)
+    augmentation = data.augmentation if training.augment else None
+    for epoch in range(training.epochs):
+        for images, labels in weights.batches(training.batch_size, order, augmentation, device):
+            done += 1
+            if len(labels) < 2:
+                continue  # a last batch of one has no variance for the norms
+            if epoch >= warmup * training.epochs:
+                architecture_gradient(mixture, *next(others), training.label_smoothing)
+                adam.step()
+            loss = float(learn(mixture, images, labels, training))
+            optimisers.step()
+            if on_step is not None:
+                on_step(done, total, loss)
+    return mixture
+
+
+def halves(split: Split) -> tuple[Split, Split]:
+    """The images for weights, and those for architecture weights."""
+    middle = (len(split) + 1) // 2
+    return split.first(middle), split.after(middle)
+
+
+def _endless(split: Split, batch_size: int, order: torch.Generator, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        for images, labels in split.batches(batch_size, order, None, device):
+            if len(labels) > 1:
+                yield images, labels
