@@ -32,6 +32,24 @@ def fashion_chain(record: dict[str, Any]) -> list[Row]:
     ]
 
 
+def rules_learn(record: dict[str, Any]) -> list[Row]:
+    settings = record["settings"]
+    about = (
+        f"{record['data']}, {settings['train']:,} images, {settings['epochs']} epochs, T={settings['T']}, "
+        f"{settings['seeds']} seeds, all tuned alike, held-out accuracy, %"
+    )
+    titles = {
+        "only": f"**do local rules learn?** All hidden layers under one rule that no error crosses ({about})",
+        "deep": "the same, three layers under a rule that gets an error",
+        "first": "the same, the first of three layers, the other two under another rule",
+    }
+    found = []
+    for group, title in titles.items():
+        rows = sorted((row for row in record["rows"] if row["group"] == group), key=lambda row: -row["mean"])
+        found.append((title, ", ".join(f"{row['contestant']} {100 * row['mean']:.1f}" for row in rows)))
+    return found
+
+
 def trial_overhead(record: dict[str, Any]) -> list[Row]:
     return [("a trial against the bare training loop", f"{record['ratio']:.3f} times its CPU time")]
 
@@ -159,6 +177,7 @@ def soak(record: dict[str, Any]) -> list[Row]:
 
 ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "quickstart": quickstart,
+    "rules_learn": rules_learn,
     "fashion_chain": fashion_chain,
     "fashion_chain_driven": fashion_chain,
     "mini201": mini201,
