@@ -61,3 +61,15 @@ def test_gradients_under_bp_are_bps_own(tmp_path: Path) -> None:
         assert len(rows) == 3
         assert all(row["angle"] < 1e-3 and row["variance_over_bp"] == pytest.approx(1.0) for row in rows)
     assert all(row["angle"] > 10 for row in record["rules"]["fa"]["at initialisation"][:2])
+
+
+def test_unsupervised_layers_are_trained_seed_by_seed_and_go_on(tmp_path: Path) -> None:
+    tiny = ("--data", "digits", "--widths", "4", "6", "--T", "2", "--train", "100", "--epochs", "1", "--test")
+    rules = ("--rules", "softhebb", "frozen")
+    first = bench("unsupervised_cifar10", tmp_path / "x.json", *tiny, *rules, "--seeds", "1")
+    assert [run["rule"] for run in first["runs"]] == ["softhebb", "frozen"]
+    assert first["finished"]
+    second = bench("unsupervised_cifar10", tmp_path / "x.json", *tiny, *rules, "--seeds", "2")
+    assert second["runs"][:2] == first["runs"], "what is there is not run again"
+    assert [(run["rule"], run["seed"]) for run in second["runs"][2:]] == [("softhebb", 1), ("frozen", 1)]
+    assert second["best"] == max(run["test"] for run in second["runs"])
