@@ -1,8 +1,8 @@
 """Claim to test: spiking layers that learn without labels, errors or surrogates carry a linear readout above 80.3 %.
 
 80.3 % is SoftHebb's own on CIFAR-10, four layers deep and without spikes (Journé et al. 2023). Here is a chain of three
-convolutions, 96, 384 and 1,536 channels, each learning by one local rule in the order of depth, on whitened images; then
-a linear readout of an 8 x 8 grid, trained by its own loss while everything below stays. One run for each seed; its
+convolutions, 96, 384 and 1,536 channels, each learning by one local rule in the order of depth, on whitened images;
+then a linear readout of an 8 x 8 grid, trained by its own loss while everything below stays. One run for each seed; its
 validation images choose nothing, and the test split is opened at its end, once, if `--test` says so.
 
 A run takes minutes on a GPU and days on a CPU. Runs are kept in the record, which goes on where it was cut short; a run
