@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,8 @@ from snn_nas.energy.profile import profile
 from snn_nas.evaluation import EvaluationSettings, check_encoding
 from snn_nas.nni.config import read_config, refuse_assessor, with_data, with_exportable, with_words
 from snn_nas.nni.study import Study
-from snn_nas.nni.trial import read_settings
+from snn_nas.nni.trial import trial_settings
 from snn_nas.spaces.space import Space
-
-TRIAL = "snn_nas.nni.trial"
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,10 @@ def _read(path: Path, data: str | None, words: Sequence[str], exportable: str | 
         raw = with_exportable(raw, exportable)
     raw = with_words(raw, words)
     refuse_assessor(raw)
-    trial = shlex.split(str(raw["trialCommand"]))
-    if TRIAL not in trial:
-        raise UserError(f"{path}: trialCommand does not run `python -m {TRIAL}`")
-    plain = [word for word in trial[trial.index(TRIAL) + 1 :] if not word.startswith("-")]
-    settings = EvaluationSettings.of(read_settings(plain))
+    try:
+        settings = EvaluationSettings.of(trial_settings(str(raw["trialCommand"])))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     tuner = raw.get("tuner")
     given = tuner.get("classArgs") if isinstance(tuner, dict) else None
     if not isinstance(given, dict):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from neurons.errors import UserError
 from snn_nas.genotype import Genotype, parse
@@ -28,6 +29,8 @@ from snn_nas.search.strategy import trial_seed
 from snn_nas.yaml_file import parse_yaml
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+TRIAL = "snn_nas.nni.trial"
+
 Evaluator = Callable[[Genotype, Mapping[str, Any], int, OnEpoch], Result]
 """`(genotype, settings, seed, on_epoch) -> Result`; `on_epoch(epoch, metrics)` is called after each epoch, and raises
 `Hopeless`, which is to be let through, where the search says that the trial should end."""
@@ -35,9 +38,9 @@ Evaluator = Callable[[Genotype, Mapping[str, Any], int, OnEpoch], Result]
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the trial; the exit code is 0, 1 for a trial that crashed, 2 for what the user got wrong."""
-    options = parse_words(words)
     die_with_parent()
     try:
+        options = _parse(words)
         settings = read_settings(options.settings)
         channel = connect()
     except UserError as error:
@@ -115,14 +118,40 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def parse_words(words: Sequence[str] | None) -> argparse.Namespace:
-    """The words of a trial's command: its options, and the settings of the evaluation as `settings`."""
-    parser = argparse.ArgumentParser(prog="python -m snn_nas.nni.trial", description=__doc__)
+def trial_settings(command: str) -> dict[str, Any]:
+    """The settings of the evaluation in a trial's command, whatever options stand between them.
+
+    Raises:
+        UserError: it runs no trial of ours, or one of its words cannot be read.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"trialCommand cannot be read ({error}): {command}") from error
+    if TRIAL not in words:
+        raise UserError(f"trialCommand does not run `python -m {TRIAL}`")
+    return read_settings(_parse(words[words.index(TRIAL) + 1 :]).settings)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong to whoever reads the words, who knows where they stand."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"a trial's command: {message}")
+
+
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    """The words of a trial's command: its options, and the settings of the evaluation as `settings`.
+
+    Raises:
+        UserError: an option is unknown, or its value cannot be read.
+    """
+    parser = _Parser(prog=f"python -m {TRIAL}", description=__doc__)
     parser.add_argument("settings", nargs="*", metavar="name=value", help="settings of the evaluation")
     parser.add_argument("--threads", type=int, default=0, help="threads of this trial (cores / trials at once)")
     parser.add_argument("--space", default="", help="the space, as in classArgs: for a tuner that is not ours")
     parser.add_argument("--evaluator", default="", help=argparse.SUPPRESS)
-    return parser.parse_args(words)
+    return parser.parse_intermixed_args(words)
 
 
 def _decode(given: Mapping[str, Any], space: str) -> Genotype:

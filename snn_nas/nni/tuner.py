@@ -17,7 +17,6 @@ import base64
 import json
 import logging
 import os
-import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -34,7 +33,7 @@ from snn_nas.nni.database import ended_without_result, finals
 from snn_nas.nni.lifeline import die_with_manager, hold
 from snn_nas.nni.messages import parameters, result_of
 from snn_nas.nni.study import Study
-from snn_nas.nni.trial import parse_words, read_settings
+from snn_nas.nni.trial import trial_settings
 from snn_nas.search.files import write_json
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nni.snn_nas")
 
-TRIAL = "snn_nas.nni.trial"
 PROGRESS = "progress.json"
 """How far a supernet's training is, beside the search's state: for whoever watches."""
 PROGRESS_EVERY = 30.0
@@ -268,18 +266,6 @@ class StrategyTuner(MsgDispatcherBase):  # type: ignore[misc]
                 port,
                 Path(__file__).with_name("manager.js"),
             )
-
-
-def trial_settings(command: str) -> dict[str, Any]:
-    """The settings of the evaluation in a trial's command.
-
-    Raises:
-        UserError: it runs no trial of ours, or one of its words cannot be read.
-    """
-    words = shlex.split(command)
-    if TRIAL not in words:
-        raise UserError(f"a supernet is trained on the trials' data, but trialCommand does not run `python -m {TRIAL}`")
-    return read_settings(parse_words(words[words.index(TRIAL) + 1 :]).settings)
 
 
 def without_result(event: str) -> str:

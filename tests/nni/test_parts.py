@@ -28,7 +28,7 @@ from snn_nas.nni.config import override, read_config
 from snn_nas.nni.messages import final_metric, parameters, result_of
 from snn_nas.nni.server import MANAGER
 from snn_nas.nni.study import Study, build_space, load_function
-from snn_nas.nni.trial import main, read_settings, run
+from snn_nas.nni.trial import main, read_settings, run, trial_settings
 from snn_nas.search import Result, trial_seed
 from snn_nas.search.result import STATUSES
 from tests.contracts.toy import ToySpace, score
@@ -135,6 +135,19 @@ class TestTrial:
         for words in (["epochs"], ["=3"], ["a=1", "a=2"], ["a=[1"]):
             with pytest.raises(UserError):
                 read_settings(words)
+
+    def test_settings_among_options(self) -> None:
+        command = "python -m snn_nas.nni.trial --evaluator a.b:c data=digits --threads 1 epochs=3"
+        assert trial_settings(command) == {"data": "digits", "epochs": 3}
+        for command, message in (
+            ("python train.py", "does not run"),
+            ("python -m snn_nas.nni.trial --thread", "--threads: expected one argument"),
+            ("python -m snn_nas.nni.trial --threads two", "invalid int value: 'two'"),
+            ("python -m snn_nas.nni.trial --colour red", "unrecognized arguments: --colour"),
+            ("python -m snn_nas.nni.trial 'data=digits", "cannot be read .No closing quotation"),
+        ):
+            with pytest.raises(UserError, match=message):
+                trial_settings(command)
 
     def test_outside_nni(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.delenv("NNI_PLATFORM", raising=False)

@@ -23,7 +23,7 @@ from snn_nas.evaluation import EvaluationSettings
 from snn_nas.genotype import Genotype, parse
 from snn_nas.nni.in_process import search
 from snn_nas.nni.study import Study
-from snn_nas.nni.tuner import StrategyTuner, trial_settings
+from snn_nas.nni.tuner import StrategyTuner
 from snn_nas.search import Result, create, objectives
 from snn_nas.search.one_shot import OneShot
 from snn_nas.search.preferences import Preferences, assigns_rule, choices
@@ -280,13 +280,6 @@ def _until(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < end
         time.sleep(0.01)
-
-
-def test_the_settings_of_a_trials_command() -> None:
-    command = "python -m snn_nas.nni.trial --evaluator a.b:c data=digits epochs=3 --threads 1"
-    assert trial_settings(command) == {"data": "digits", "epochs": 3}
-    with pytest.raises(UserError, match="does not run"):
-        trial_settings("python train.py")
 
 
 def test_strategies_are_free_of_the_heavy() -> None:
