@@ -10,21 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurons.errors import UserError
-from snn_nas.search.early_stop import Hopeless, check, early_stop
+from snn_nas.search.early_stop import early_stop
 from snn_nas.search.halving import Halving
+from tests.search.stopping import stopped_after
 
 Curve = tuple[float, ...]
 accuracies = st.integers(0, 10).map(lambda tenths: tenths / 10)  # few values: ties are common
 curves = st.lists(st.lists(accuracies, min_size=1, max_size=10).map(tuple), max_size=14)
-
-
-def stopped_after(curve: Curve, bars: list[float]) -> int | None:
-    for epoch in range(1, len(curve) + 1):
-        try:
-            check(curve[:epoch], bars)
-        except Hopeless:
-            return epoch
-    return None
 
 
 def by_definition(curve: Curve, earlier: list[Curve], eta: int, first: int) -> int | None:

@@ -12,17 +12,9 @@ from hypothesis import strategies as st
 from neurons.errors import UserError
 from snn_nas.search.early_stop import Hopeless, check, early_stop
 from snn_nas.search.median import MedianStop
+from tests.search.stopping import stopped_after
 
 curves = st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=6).map(tuple), max_size=12)
-
-
-def stopped_after(curve: tuple[float, ...], bars: list[float]) -> int | None:
-    for epoch in range(1, len(curve) + 1):
-        try:
-            check(curve[:epoch], bars)
-        except Hopeless:
-            return epoch
-    return None
 
 
 def by_definition(curve: tuple[float, ...], earlier: list[tuple[float, ...]], first: int, trials: int) -> int | None:
