@@ -7,8 +7,11 @@ A test checks that the page is what this script writes.
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +53,13 @@ gives the networks with all their runs. `benchmarks/rule_table_search.py` compar
 
 ## Which rules land where
 
-The mean held-out accuracy over all networks with a rule in a layer, in percent. Layer 1 is next to the image.
+The mean held-out accuracy of the networks with a rule in a layer, in percent. Layer 1 is next to the image. In each
+column every rule has the same company: in the first three all combinations of the rules other than `frsf` in the other
+layers, in the fourth any of them in layer 1, in the fifth `frsf` in both others.
 
 {effects}
+
+Of the variance among the {factorial} networks without `frsf`, each layer's rule explains by itself: {shares}.
 
 ## The best
 
@@ -105,30 +112,82 @@ def page() -> str:
         close="a point" if noise is None else f"{100 * 2 * 2**0.5 * noise:.1f} points",
         commits=", ".join(f"`{commit}`" for commit in content["commits"]),
         effects=effects_table(networks),
+        factorial=sum("frsf" not in one.rules for one in networks),
+        shares=shares_text(networks),
         best=ranking(best),
         single=ranking(single),
         notes=content.get("notes", ""),
     )
 
 
-def effects(networks: list[Entry]) -> dict[str, list[float | None]]:
-    """Mean held-out accuracy, in percent, by rule and layer, over all networks."""
-    rules = sorted({rule for one in networks for rule in one.rules})
-    depth = len(networks[0].rules)
-    found: dict[str, list[float | None]] = {}
-    for rule in rules:
-        of = [[one.held_out for one in networks if one.rules[layer] == rule] for layer in range(depth)]
+Effects = dict[str, list[float | None]]
+
+COLUMNS: dict[str, tuple[int, Callable[[tuple[str, ...]], bool]]] = {
+    "layer 1": (0, lambda rules: "frsf" not in rules),
+    "layer 2": (1, lambda rules: "frsf" not in rules),
+    "layer 3": (2, lambda rules: "frsf" not in rules[:2]),
+    "layer 2, below frsf": (1, lambda rules: rules[0] != "frsf" and rules[2] == "frsf"),
+    "layer 1, below frsf": (0, lambda rules: rules[1:] == ("frsf", "frsf")),
+}
+"""Comparisons in which every rule has the same company in the other layers: a layer, and the networks that count.
+
+Without this, a rule would look good for being allowed beside good ones only, as `frsf` is.
+"""
+
+
+def effects(networks: list[Entry]) -> Effects:
+    """Mean held-out accuracy, in percent, by rule and column."""
+    found: Effects = {}
+    for rule in sorted({rule for one in networks for rule in one.rules}):
+        of = [
+            [one.held_out for one in networks if one.rules[layer] == rule and counts(one.rules)]
+            for layer, counts in COLUMNS.values()
+        ]
         found[rule] = [100 * statistics.mean(each) if each else None for each in of]
     return found
+
+
+def best_first(found: Effects) -> list[str]:
+    """Rules by their effect in layer 3, where all can be compared."""
+    return sorted(found, key=lambda rule: -(found[rule][2] or 0.0))
 
 
 def effects_table(networks: list[Entry]) -> str:
     """`effects`, the best first."""
     found = effects(networks)
-    lines = ["| rule | layer 1 | layer 2 | layer 3 |", "|---|---|---|---|"]
-    for rule, row in sorted(found.items(), key=lambda item: -(item[1][0] or 0.0)):
-        lines.append(f"| `{rule}` | {' | '.join('-' if each is None else f'{each:.1f}' for each in row)} |")
+    lines = [f"| rule | {' | '.join(COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for rule in best_first(found):
+        cells = " | ".join("-" if each is None else f"{each:.1f}" for each in found[rule])
+        lines.append(f"| `{rule}` | {cells} |")
     return "\n".join(lines)
+
+
+def shares(networks: list[Entry]) -> dict[tuple[int, ...], float]:
+    """Which share of the variance each set of layers explains: an analysis of variance of the networks without `frsf`.
+
+    They are all combinations of the other rules, so that the parts are orthogonal and add up to 1.
+    """
+    rows = [one for one in networks if "frsf" not in one.rules]
+    mean = statistics.mean(one.held_out for one in rows)
+    total = sum((one.held_out - mean) ** 2 for one in rows)
+    explained: dict[tuple[int, ...], float] = {(): 0.0}
+    for size in (1, 2, 3):
+        for layers in itertools.combinations(range(3), size):
+            groups = defaultdict(list)
+            for one in rows:
+                groups[tuple(one.rules[layer] for layer in layers)].append(one.held_out)
+            between = sum(len(group) * (statistics.mean(group) - mean) ** 2 for group in groups.values())
+            below = (part for less in range(size) for part in itertools.combinations(layers, less))
+            explained[layers] = between / total - sum(explained[part] for part in below)
+    return explained
+
+
+def shares_text(networks: list[Entry]) -> str:
+    """`shares`, as a sentence."""
+    found = shares(networks)
+    alone = ", ".join(f"layer {layer + 1} {100 * found[layer,]:.0f} %" for layer in range(3))
+    pairs = 100 * sum(share for layers, share in found.items() if len(layers) == 2)
+    return f"{alone}; pairs of layers {pairs:.0f} %; all three, and chance, {100 * found[0, 1, 2]:.0f} %"
 
 
 def ranking(networks: list[Entry]) -> str:
@@ -152,11 +211,11 @@ def draw(networks: list[Entry]) -> None:
     from snn_nas.report.style import LIGHT, canvas, drawing
 
     found = effects(networks)
-    order = sorted(found, key=lambda rule: -(found[rule][0] or 0.0))
+    order = best_first(found)
     grid = np.array([[np.nan if each is None else each for each in found[rule]] for rule in order])
     with drawing(LIGHT):
-        figure = canvas(8.6, 3.6)
-        left, right = figure.subplots(1, 2, width_ratios=[1.1, 1])
+        figure = canvas(9.6, 3.8)
+        left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
         left.imshow(grid, aspect="auto", cmap="viridis")
         low, high = np.nanmin(grid), np.nanmax(grid)
         for y, x in np.argwhere(~np.isnan(grid)):
@@ -164,7 +223,7 @@ def draw(networks: list[Entry]) -> None:
             left.text(
                 x, y, f"{grid[y, x]:.1f}", ha="center", va="center", color="white" if dark else "black", fontsize=9
             )
-        left.set_xticks(range(grid.shape[1]), [f"layer {n + 1}" for n in range(grid.shape[1])])
+        left.set_xticks(range(grid.shape[1]), [name.replace(", ", ",\n") for name in COLUMNS], fontsize=8)
         left.set_yticks(range(len(order)), order)
         left.set_title("Mean held-out accuracy, %")
         left.grid(visible=False)
