@@ -37,8 +37,15 @@ def summary(curves: list[list[float]], at: Sequence[int]) -> dict[str, Any]:
     return {what: {str(n): round(float(x), 3) for n, x in zip(at, row, strict=True)} for what, row in columns.items()}
 
 
-def plot(curves: dict[str, list[list[float]]], ceiling: float, ylabel: str, title: str, path: Path) -> None:
-    """Mean curves with bands of two standard errors."""
+def plot(
+    curves: dict[str, list[list[float]]],
+    ylabel: str,
+    title: str,
+    path: Path,
+    ceiling: float | None = None,
+    colours: dict[str, str] = COLOURS,
+) -> None:
+    """Mean curves with bands of two standard errors, and a line at the best that can be found."""
     with drawing(LIGHT):
         figure = canvas(7.2, 4.2)
         axes = figure.subplots()
@@ -46,24 +53,17 @@ def plot(curves: dict[str, list[list[float]]], ceiling: float, ylabel: str, titl
             values = np.array(rows)
             mean, error = values.mean(0), values.std(0, ddof=1) / len(values) ** 0.5
             x = np.arange(1, values.shape[1] + 1)
-            colour = COLOURS.get(name, LIGHT.ink)
+            colour = colours.get(name, LIGHT.ink)
             axes.plot(x, mean, color=colour, linewidth=1.8, label=name.replace("_", " "))
             axes.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.18, linewidth=0)
         low = np.floor(4 * min(np.mean(rows, 0)[19] for rows in curves.values())) / 4
-        axes.axhline(ceiling, color=LIGHT.muted, linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.text(
-            3,
-            ceiling + 0.01 * (ceiling - low),
-            "what validates best of all",
-            color=LIGHT.muted,
-            fontsize=8,
-            va="bottom",
-        )
-        axes.set(
-            xlim=(0, max(len(row) for rows in curves.values() for row in rows)),
-            ylim=(low, ceiling + 0.09 * (ceiling - low)),
-        )
-        axes.set(xlabel="evaluations", ylabel=ylabel)
+        high = max(np.mean(rows, 0).max() for rows in curves.values())
+        if ceiling is not None:
+            high, above = ceiling, ceiling + 0.01 * (ceiling - low)
+            axes.axhline(ceiling, color=LIGHT.muted, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.text(3, above, "what validates best of all", color=LIGHT.muted, fontsize=8, va="bottom")
+        axes.set(xlim=(0, max(len(row) for rows in curves.values() for row in rows)))
+        axes.set(ylim=(low, high + 0.09 * (high - low)), xlabel="evaluations", ylabel=ylabel)
         axes.set_title(title)
         axes.legend(loc="lower right")
         path.parent.mkdir(parents=True, exist_ok=True)

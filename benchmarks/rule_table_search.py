@@ -38,7 +38,7 @@ def main() -> None:
         found[name] = {**summary(rows, AT), "cpu_seconds_per_search": round(seconds, 3)}
     if options.plot:
         title = f"Searches over {len(table.test)} rule assignments"
-        plot(curves, ceiling, "held-out accuracy, %", title, options.plot)
+        plot(curves, "held-out accuracy, %", title, options.plot, ceiling)
     about = {"repeats": options.repeats, "metric": "held-out accuracy of the best by validation, %"}
     result = {"networks": len(table.test), "best_by_validation": round(ceiling, 2), "strategies": found}
     record("rule_table_search", {**about, "table": table.name, **result}, options.out)
