@@ -1,0 +1,68 @@
+"""docs/rule_table.md says what the shipped table says, and its comparisons are fair."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import random
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from snn_nas.genotype import parse
+from snn_nas.search.rule_table import Entry
+
+DOCS = Path(__file__).parents[2] / "docs"
+RULES = ("dfa", "eprop", "frozen", "frsf", "local", "softhebb", "stdp")
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_rule_table", DOCS / "make_rule_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_its_script_writes(script: ModuleType) -> None:
+    assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run: python docs/make_rule_table.py"
+
+
+def _entry(rules: tuple[str, ...], held_out: float) -> Entry:
+    """A network with these rules; `frsf` stands where an error passes."""
+    layers = "; ".join(f"conv(c=8)@{rule}/lif" for rule in rules)
+    carrier = "~frsf" if rules[-1] == "frsf" else ""
+    return Entry(parse(f"chain(T=2) {{ {layers}; readout@delta{carrier} }}"), ({"held_out": held_out},))
+
+
+def _valid(rules: tuple[str, ...]) -> bool:
+    """`frsf` has an error only from `frsf` above it, or from the readout."""
+    return all(above == "frsf" for rule, above in itertools.pairwise(rules) if rule == "frsf")
+
+
+def test_every_rule_of_a_column_has_the_same_company(script: ModuleType) -> None:
+    """Effects that add up are found as they are, though `frsf` stands in good company only."""
+    worth = {rule: 0.01 * number for number, rule in enumerate(RULES)}
+    all_of = [rules for rules in itertools.product(RULES, repeat=3) if _valid(rules)]
+    assert len(all_of) == 259
+    networks = [_entry(rules, 0.5 + sum(worth[rule] for rule in rules)) for rules in all_of]
+    for column in range(5):
+        found = {rule: row[column] for rule, row in script.effects(networks).items() if row[column] is not None}
+        assert set(RULES) - set(found) <= {"frsf"}
+        for rule, mean in found.items():
+            assert mean - found["dfa"] == pytest.approx(100 * (worth[rule] - worth["dfa"])), (column, rule)
+
+
+def test_the_shares_of_the_variance_add_up(script: ModuleType) -> None:
+    rng = random.Random(0)
+    others = [rule for rule in RULES if rule != "frsf"]
+    noise = [_entry(rules, rng.random()) for rules in itertools.product(others, repeat=3)]
+    assert sum(script.shares(noise).values()) == pytest.approx(1.0)
+    first = [_entry(rules, 0.1 * others.index(rules[0])) for rules in itertools.product(others, repeat=3)]
+    assert script.shares(first)[0,] == pytest.approx(1.0)
+    pair = [_entry(rules, float(rules[0] == rules[1])) for rules in itertools.product(others, repeat=3)]
+    assert script.shares(pair)[0, 1] == pytest.approx(1.0)
+    assert script.shares(pair)[0, 2] == pytest.approx(0.0)
