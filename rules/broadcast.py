@@ -4,8 +4,9 @@
     drtp    delta_l = -(B_l y) * f'(a_l),   y the one-hot target        Frenkel, Lefebvre and Bol 2021, section 2
 
 B_l is random, one column a class. The signal is entered at the layer's spikes, and goes from there through the neurons'
-surrogate and time to the weights; it ends at the layer's input. Direct random target projection leaves out the output's
-state altogether: the sign is that of the error at the target's own class.
+surrogate and time to the weights; it ends at the layer's input. Logits are the currents' mean over time, so that every
+step gets the same e / T; where each step has a loss of its own (`loss=tet`), dfa sends it that one's error. Direct
+random target projection leaves out the output's state altogether: the sign is that of the error at the target's class.
 
 With `feedback=learned`, B_l changes as the weights of a readout of layer l would under the error of the output,
 
@@ -33,7 +34,6 @@ RATE, DECAY = 0.3, 1e-3
 class Broadcast(Rule):
     """A rule with a matrix that takes a signal from the output to its neurons."""
 
-    reads = True
     matrix: Tensor
     """`[classes, neurons]`."""
 
@@ -65,20 +65,25 @@ class Broadcast(Rule):
 class DirectFeedback(Broadcast):
     """Direct feedback alignment."""
 
+    reads = "output"
+
     def update(self, layer: Layer, signals: Signals) -> list[Root]:
-        """Enter the error, spread evenly over the time steps as the mean over time does."""
+        """Enter the error, dL/dcurrents through B: the same at every step, or each step's own."""
         assert layer.record is not None
         spikes, sent = layer.record.output, self.sent(signals)
+        if sent.dim() == 3:
+            self.correlate(sent.flatten(0, 1), spikes.flatten(0, 1))
+            return [(spikes, (sent.flatten(0, 1) @ self.matrix).view_as(spikes).to(spikes.dtype))]
         if self.learned:
             self.correlate(sent, spikes.mean(0))
         return [(spikes, self.project(sent, spikes))]
 
     def sent(self, signals: Signals) -> Tensor:
-        """What the output sends, `[B, classes]`."""
-        return signals.error
+        """What the output sends: one signal a sample `[B, classes]`, or one a step `[T, B, classes]`."""
+        return signals.errors() if signals.each_step else signals.error
 
     def project(self, error: Tensor, spikes: Tensor) -> Tensor:
-        """`[B, classes]` to the shape of the spikes, `[T, B, ...]`."""
+        """`[B, classes]` to the shape of the spikes, `[T, B, ...]`, spread evenly as the mean over time does."""
         down = (error @ self.matrix).view(spikes.shape[1:]) / spikes.shape[0]
         return down.to(spikes.dtype).expand_as(spikes)
 

@@ -34,6 +34,7 @@ from rules.synapse import channel_mean, correlate, per_channel
 class EProp(Broadcast):
     """e-prop with a broadcast that learns (Bellec's "adaptive e-prop"), or stays random ("random e-prop")."""
 
+    reads = "all"
     traced = True
 
     def online(self, layer: Layer) -> bool:
@@ -53,6 +54,7 @@ class EProp(Broadcast):
         assert layer.record is not None
         assert layer.population is not None
         record, neurons = layer.record, layer.population
+        assert record.normed is not None
         errors = signals.errors()
         self.correlate(errors.flatten(0, 1), record.output.flatten(0, 1))
         signal = (errors.flatten(0, 1) @ self.matrix).view_as(record.output)
@@ -71,6 +73,7 @@ class EProp(Broadcast):
 
 def slopes(neurons: Population, record: Record) -> Tensor:
     """The surrogate at each neuron and step, `[T, B, ...]`: the neurons are run again, step by step."""
+    assert record.current is not None
     state, found = None, []
     for t in range(len(record.output)):
         _, state = neurons.step(record.current if record.static else record.current[t], state)

@@ -25,14 +25,15 @@ class Record:
     Attributes:
         input: `[T, B, ...]` or, where it is the same at every step, `[B, ...]`.
         output: spikes `[T, B, ...]`, still attached to this layer's own graph; for a readout, its currents.
-        current: what drove the neurons, `[T, B, ...]` or static `[B, ...]`; detached.
-        normed: the part of it that came through the synapse and the norm, without shortcuts; detached.
+        current: what drove the neurons, `[T, B, ...]` or static `[B, ...]`; detached. None where the rule reads the
+            output alone: gradient checkpointing saves memory only where nobody holds it.
+        normed: the part of it that came through the synapse and the norm, without shortcuts; detached, or None.
     """
 
     input: Tensor
     output: Tensor
-    current: Tensor
-    normed: Tensor
+    current: Tensor | None = None
+    normed: Tensor | None = None
 
     @property
     def static(self) -> bool:
@@ -47,6 +48,7 @@ class Record:
     @property
     def mean_current(self) -> Tensor:
         """`[B, ...]`, the current's average over time."""
+        assert self.current is not None, 'the rule declares reads = "all"'
         return self.current if self.static else self.current.mean(0)
 
 
@@ -130,9 +132,14 @@ class Layer(nn.Module):
                 output = self.population(current, self.T if static else None)
             else:
                 output = current.expand(self.T, *current.shape) if static else current
-        if self.training and self.rule.reads:
-            self.record = Record(x.detach(), output, current.detach(), own.detach())
+        self._keep(x, output, current, own)
         return output if self.receives or self.population is None else output.detach()
+
+    def _keep(self, x: Tensor, output: Tensor, current: Tensor, own: Tensor) -> None:
+        """Keep what the rule reads; x is referenced by whoever made it anyway."""
+        if self.training and self.rule.reads != "nothing":
+            currents = (current.detach(), own.detach()) if self.rule.reads == "all" else ()
+            self.record = Record(x.detach(), output, *currents)
 
     def drive(self, x: Tensor) -> Tensor:
         """The current `[B, ...]` of a static input, through the norm: computed once, and handed to every `step`."""
@@ -173,8 +180,7 @@ class Layer(nn.Module):
             if self.population is not None:
                 output, state = self.population.step(current, state)
                 state = State(*(None if part is None else part.detach() for part in state))  # type: ignore[arg-type]
-        if self.training and self.rule.reads:
-            self.record = Record(x.detach(), output, current.detach(), own.detach())
+        self._keep(x, output, current, own)
         hidden = self.population is not None and not self.receives
         return output.detach() if hidden else output, Moment(state, trace)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +25,11 @@ class Signals:
 
     Attributes:
         labels: `[B]`, class indices; of a mixed sample, the class that has most of it.
-        error: `[B, classes]`, dL/dlogits of the mean loss over the batch, logits being the mean over time.
+        error: `[B, classes]`, dL/dcurrents summed over time, of the mean loss over the batch.
         currents: `[T, B, classes]`, the readout's.
         smoothing: share of the target that is spread over all classes.
         mixture: `[B, classes]`, the classes' shares in each sample, where samples are mixed; else None.
+        each_step: whether the loss is the mean of every step's own, and not that of the currents' mean over time.
     """
 
     labels: Tensor
@@ -36,18 +37,21 @@ class Signals:
     currents: Tensor
     smoothing: float = 0.0
     mixture: Tensor | None = None
+    each_step: bool = False
 
     @classmethod
-    def of(cls, currents: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Signals:
+    def of(cls, currents: Tensor, labels: Tensor, label_smoothing: float = 0.0, *, each_step: bool = False) -> Signals:
         """The signals of a readout's currents `[T, B, classes]` under cross-entropy.
 
-        `labels` are class indices `[B]`, or of mixed samples the classes' shares `[B, classes]`.
+        `labels` are class indices `[B]`, or of mixed samples the classes' shares `[B, classes]`. The loss is that of
+        the currents' mean over time, or with `each_step` the mean of every step's own.
         """
         currents = currents.detach()
         mixture = labels if labels.dim() == 2 else None
-        error = currents.mean(0).softmax(1) - _smoothed(_shares(labels, currents.shape[2]), label_smoothing)
+        guess = currents.softmax(2).mean(0) if each_step else currents.mean(0).softmax(1)
+        error = guess - _smoothed(_shares(labels, currents.shape[2]), label_smoothing)
         indices = labels if mixture is None else mixture.argmax(1)
-        return cls(indices, error / len(labels), currents, label_smoothing, mixture)
+        return cls(indices, error / len(labels), currents, label_smoothing, mixture, each_step)
 
     @classmethod
     def silent(cls, batch: int, classes: int, like: Tensor) -> Signals:
@@ -56,10 +60,15 @@ class Signals:
         return cls(torch.zeros(batch, dtype=torch.long, device=like.device), error, error.unsqueeze(0))
 
     def errors(self) -> Tensor:
-        """`[T, B, classes]`: the error as known at each step, from the currents up to it, and 1 / T of it."""
-        steps = torch.arange(1, len(self.currents) + 1, device=self.currents.device).view(-1, 1, 1)
-        so_far = (self.currents.cumsum(0) / steps).softmax(2)
-        return (so_far - _smoothed(self.target, self.smoothing)) / (len(self.labels) * len(self.currents))
+        """`[T, B, classes]`: dL/dcurrents as known at each step, from the currents up to it.
+
+        Where the loss is the mean of each step's own, a step's error is known then, and these are the exact ones.
+        """
+        seen = self.currents
+        if not self.each_step:
+            steps = torch.arange(1, len(seen) + 1, device=seen.device).view(-1, 1, 1)
+            seen = seen.cumsum(0) / steps
+        return (seen.softmax(2) - _smoothed(self.target, self.smoothing)) / (len(self.labels) * len(seen))
 
     @property
     def target(self) -> Tensor:
@@ -67,13 +76,13 @@ class Signals:
         return _shares(self.labels if self.mixture is None else self.mixture, self.error.shape[1])
 
     def loss(self, logits: Tensor) -> Tensor:
-        """The cross-entropy of other logits `[B, classes]`, a local head's, under the same target."""
-        target = self.labels if self.mixture is None else self.mixture
-        return nn.functional.cross_entropy(logits, target, label_smoothing=self.smoothing)
+        """The cross-entropy of other logits, a local head's, under the same target.
 
-    def hits(self) -> Tensor:
-        """`[B]`: whether each sample was classified rightly, the reward of reinforcement rules."""
-        return self.currents.mean(0).argmax(1) == self.labels
+        Logits are `[B, classes]`, or where each step has its own loss those of all steps, `[T * B, classes]`.
+        """
+        target = self.labels if self.mixture is None else self.mixture
+        target = target.repeat(len(logits) // len(target), *[1] * (target.dim() - 1))
+        return nn.functional.cross_entropy(logits, target, label_smoothing=self.smoothing)
 
 
 def _shares(labels: Tensor, classes: int) -> Tensor:
@@ -93,8 +102,9 @@ class Rule(nn.Module):
     Settings are checked against the declaration; `self.settings` holds them with defaults filled in.
     """
 
-    reads: ClassVar[bool] = False
-    """Whether `update` or `step` looks at `layer.record`, the tensors of the last training forward."""
+    reads: ClassVar[Literal["nothing", "output", "all"]] = "nothing"
+    """What `update` or `step` looks at of `layer.record`, the tensors of the last training forward. Only that is kept;
+    `output` is without the two currents, the larger half."""
 
     traced: ClassVar[bool] = False
     """Whether, step by step, the weights take each step's error with the trace of their input (`Layer.step`)."""

@@ -46,7 +46,7 @@ BATCHES, PATCHES = 30, 16_384
 class Competitive(Rule):
     """What unsupervised rules share: who wins, whom conscience handicaps, inputs decorrelated, weights of norm 1."""
 
-    reads = True
+    reads = "all"
     handicap: Tensor
     """`[C]`, by how much a channel's mean current must exceed the others' to win."""
     whitening: Tensor

@@ -4,10 +4,10 @@
 
 Where a space has a place for one (DARTS: after two thirds of the cells; Szegedy et al. 2015, Liu et al. 2019), spikes
 are averaged to a grid of 2x2 and go into a linear layer that learns by its own loss, as the readout does. It has no
-hidden layer, which would need a rule. Its error goes down by the readout's own transport, so that no error crosses
-fewer or other weights than before: shares and locality are those of the network without it. Where the readout sends
-nothing down, or nobody below listens, there is no head. It is no part of the network: evaluation, export and energy
-never see it, and its weights are counted nowhere.
+hidden layer, which would need a rule. Its error goes down by the readout's own transport, past the layers between the
+two: the layers below get a transported error of the kind that they get anyway, so that shares and locality are those
+of the network without it. Where the readout sends nothing down, or nobody below listens, there is no head. It is no
+part of the network: evaluation, export and energy never see it, and its weights are counted nowhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`torch.compile` for a network's layers: norm, neurons and all steps of a layer in few kernels.
 
 Neurons run as the plain loop then, which the compiler can see into, in the place of our own kernels. Gradients are the
-same up to rounding. It takes up to a minute for each kind of layer, at the first batch, so that only a long training on
-a GPU can earn it back: on a CPU our kernels are as fast (docs/training.md has the figures).
+same up to rounding. It takes up to a minute for each kind of layer, at the first batch, which only a long training on a
+GPU could earn back.
 """
 
 from __future__ import annotations

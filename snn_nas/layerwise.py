@@ -13,6 +13,7 @@ from rules import across
 from rules.layer import Layer
 from rules.rule import Signals
 from snn_nas import distributed
+from snn_nas.batches import batches
 from snn_nas.data import Split
 from snn_nas.learning import mixed
 from snn_nas.network import Network
@@ -39,14 +40,12 @@ def train_layer(
     below = itertools.takewhile(lambda other: other != name, network.layers)
     train_mode(network, [network.layers[other] for other in below if is_layerwise(network.layers[other])])
     prepare(network, name, split, training, order, device)
-    batches = -(-len(split) // training.batch_size)
-    optimisers = Optimisers([layer], training, batches * training.layerwise_epochs)
+    steps = -(-len(split) // training.batch_size) * training.layerwise_epochs
+    optimisers = Optimisers([layer], training, steps)
     told = layer.pair.declaration.error == "broadcast"
     for _ in range(training.layerwise_epochs):
-        for whole in split.batches(training.batch_size, order, None, device):
+        for whole in batches(split, training.batch_size, order, device):
             images, labels = distributed.share(*whole)
-            if not len(labels):
-                continue
             with torch.no_grad(), mixed(training.precision, device):
                 network(images, until=name, through=True)
             silent = Signals.silent(len(labels), network.graph.classes, images)
@@ -62,7 +61,7 @@ def _measure_norm(
     training: Training,
     order: torch.Generator,
     device: torch.device | str,
-    batches: int = 30,
+    most: int = 30,
 ) -> None:
     """Take the statistics of a finished layer's norm anew: the moving ones are still those of weights on their way."""
     layer = network.layers[name]
@@ -73,9 +72,10 @@ def _measure_norm(
     momentum = norm.momentum
     norm.reset_running_stats()
     norm.momentum = None  # a plain mean over the batches
-    for images, _ in itertools.islice(split.batches(training.batch_size, order, None, device), batches):
-        with across.alone(), torch.no_grad(), mixed(training.precision, device):
-            network(images, until=name, through=True)
+    with across.alone():
+        for images, _ in itertools.islice(batches(split, training.batch_size, order, device), most):
+            with torch.no_grad(), mixed(training.precision, device):
+                network(images, until=name, through=True)
     norm.momentum, layer.record = momentum, None
 
 
@@ -103,7 +103,7 @@ def _inputs(
     device: torch.device | str,
 ) -> Iterator[Tensor]:
     """A layer's own inputs, batch by batch; nothing is run, and nothing drawn from `order`, before they are read."""
-    for images, _ in split.batches(training.batch_size, order, None, device):
+    for images, _ in batches(split, training.batch_size, order, device):
         with torch.no_grad():
             x = network(images, until=name)
         yield x  # not from inside, or whoever reads this would lose gradients too

@@ -47,16 +47,20 @@ def learn(
     with mixed(training.precision, images.device):
         currents = network(images, aside=aside)
         second = None if head is None else head(aside[head.place])
-    loss = whole = _loss(currents, labels, training)
+    loss = whole = loss_of(currents, labels, training)
     if second is not None:
-        whole = loss + training.auxiliary * _loss(second, labels, training)
-    roots = [(whole, None), *network.roots(Signals.of(currents, labels, training.label_smoothing))]
+        whole = loss + training.auxiliary * loss_of(second, labels, training)
+    signals = Signals.of(currents, labels, training.label_smoothing, each_step=training.loss == "tet")
+    roots = [(whole, None), *network.roots(signals)]
     torch.autograd.backward([t for t, _ in roots], [g for _, g in roots])
     return loss.detach()
 
 
-def _loss(currents: Tensor, labels: Tensor, training: Training) -> Tensor:
-    """Cross-entropy of the mean over time, or the mean over time of every step's (temporal efficient training)."""
+def loss_of(currents: Tensor, labels: Tensor, training: Training) -> Tensor:
+    """Cross-entropy of the mean over time, or the mean over time of every step's (temporal efficient training).
+
+    Currents are `[T, B, classes]`; labels `[B]`, or of mixed samples the classes' shares `[B, classes]`.
+    """
     if training.loss == "tet":
         each, labels = currents.flatten(0, 1), labels.repeat(len(currents), *[1] * (labels.dim() - 1))
     else:

@@ -19,6 +19,9 @@ from snn_nas.genotype import Genotype
 from snn_nas.graph import Graph, Node
 from snn_nas.graph import Synapse as Geometry
 
+FEEDBACK = ("matrix", "magnitude")
+"""What transports and rules call the tensors that carry an error."""
+
 
 class Network(nn.Module):
     """A spiking network, run layer by layer with time inside; `snn_nas.online` runs it step by step.
@@ -156,11 +159,13 @@ class Network(nn.Module):
     def parameter_counts(self) -> dict[str, int]:
         """Synaptic weights (`weights`), norm, bias and neuron parameters (`other`), heads (`heads`), feedback tensors.
 
-        Feedback is no parameter of the network: it is needed to learn, not to infer.
+        Feedback is no parameter of the network: it is needed to learn, not to infer. Other state of a rule or a
+        transport (handicaps, traces, what they note on the way) is counted nowhere.
         """
         weights = self.graph.weights
         heads = sum(p.numel() for layer in self for p in layer.rule.parameters())
-        feedback = sum(b.numel() for layer in self for m in (layer.transport, layer.rule) for b in m.buffers())
+        held = (m.named_buffers() for layer in self for m in (layer.transport, layer.rule))
+        feedback = sum(b.numel() for buffers in held for name, b in buffers if name in FEEDBACK)
         total = sum(p.numel() for p in self.parameters())
         return {"weights": weights, "other": total - weights - heads, "heads": heads, "feedback": feedback}
 

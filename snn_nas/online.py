@@ -97,18 +97,20 @@ def learn(
         autocast: the precision of forward passes.
     """
     T = network.graph.T
-    total = torch.zeros((), device=images.device)
+    total = loss = torch.zeros((), device=images.device)
     with autocast:
         rollout = Rollout(network, images)
     for t in range(1, T + 1):
         with autocast:
             current = rollout.step()
         total = total + current.detach()
+        if each_step:
+            loss = loss + F.cross_entropy(current.detach(), labels, label_smoothing=label_smoothing) / T
         seen = current.detach() if each_step else total / t
         error = Signals.of(seen.unsqueeze(0), labels, label_smoothing).error / T
         _backward([(current, error), *network.roots_of_step(error)])
     _backward(rollout.roots())
-    return F.cross_entropy(total / T, labels, label_smoothing=label_smoothing)
+    return loss if each_step else F.cross_entropy(total / T, labels, label_smoothing=label_smoothing)
 
 
 def _backward(roots: list[Root]) -> None:

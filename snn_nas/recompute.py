@@ -1,9 +1,9 @@
 """Gradient checkpointing: a layer keeps its input for the backward pass, and computes the rest once more.
 
 Of a layer's tensors of T steps, the current before and after the norm are two of three; the third, its input, is the
-spikes of the layer below. So about a third of the memory is left, for one more forward pass of every layer (Chen et al.
-2016). It is done layer by layer and not in pieces of time: a norm's statistics are those of all steps together. What
-comes out is equal to the last bit, wherever the forward pass is.
+spikes of the layer below. So of most layers about a third is left, for one more forward pass (Chen et al. 2016); more
+where the rule reads its own spikes. It is done layer by layer and not in pieces of time: a norm's statistics are those
+of all steps together. What comes out is equal to the last bit, wherever the forward pass is.
 """
 
 from __future__ import annotations

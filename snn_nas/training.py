@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurons.errors import UserError
 from rules import across
 from rules.layer import Layer
 from snn_nas import auxiliary, distributed
 from snn_nas.average import MovingAverage
+from snn_nas.batches import batches
 from snn_nas.checkpoint import Checkpoint
 from snn_nas.compiling import Compiled
 from snn_nas.data import Dataset, Split
@@ -71,7 +73,8 @@ def train(
 
     Raises:
         Diverged: the loss became infinite or NaN.
-        UserError: the checkpoint is damaged, or of another run; a batch has no equal shares for several processes.
+        UserError: the checkpoint is damaged, or of another run; a batch has no equal shares for several processes, or
+            there are too few images for one.
     """
     run = _Run(network, data, training, seed, device)
     if saved := checkpoint.load() if checkpoint else None:
@@ -107,6 +110,8 @@ class _Run:
         self, network: Network, data: Dataset, training: Training, seed: int, device: torch.device | str
     ) -> None:
         distributed.check_batch(training.batch_size)
+        if len(data.train) < (least := max(2, across.processes())):
+            raise UserError(f"{len(data.train)} training image is no batch: train on {least} or more")
         fit_encoding(network, data.train)
         self.network, self.training, self.device = network.to(device), training, device
         self.data, self.split, self.validation = data, data.train.resident(device), data.validation.resident(device)
@@ -120,8 +125,8 @@ class _Run:
         if self.head is not None:
             self.head.to(device)
             joint.append(self.head.layer)
-        batches = -(-len(data.train) // training.batch_size)
-        self.optimisers = Optimisers(joint, training, batches * training.epochs)
+        steps = -(-len(data.train) // training.batch_size) * training.epochs
+        self.optimisers = Optimisers(joint, training, steps)
         self.average = MovingAverage(network, training.ema) if training.ema else None
         self.finished = [layer for layer in network if is_layerwise(layer)]
         self.history: list[Epoch] = []
@@ -174,9 +179,7 @@ class _Run:
         how = self.data.augmentation if self.training.augment else Augmentation()
         if self.training.cutout:
             how = replace(how, cutout=self.training.cutout)
-        for images, labels in self.split.batches(self.training.batch_size, self.order, how, self.device):
-            if len(labels) < max(2, across.processes()):
-                continue  # a last batch of one has no variance for the norms
+        for images, labels in batches(self.split, self.training.batch_size, self.order, self.device, how):
             batch = images, labels
             if self.training.mixup:
                 batch = mixup(images, labels, self.data.classes, self.training.mixup, self.order)

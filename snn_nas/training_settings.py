@@ -25,7 +25,7 @@ SETTINGS: dict[str, Setting] = {
     "mixup": Setting(0.0, 0.0, 10.0, help="alpha of mix-up, Beta(alpha, alpha) (Zhang 2018); 0 is none"),
     "drop_path": Setting(0.0, 0.0, 0.9, help="probability to which dropping paths into sums rises; 0 is none"),
     "auxiliary": Setting(0.0, 0.0, 10.0, help="weight of an auxiliary head's loss, where the space has one"),
-    "recompute": Setting(False, help="gradient checkpointing: a third of the memory, one more forward pass"),
+    "recompute": Setting(False, help="gradient checkpointing: less memory, one more forward pass; not step by step"),
     "compile": Setting(False, help="torch.compile for layers: for long trainings on a GPU"),
     "precision": Setting("float32", choices=("float32", "bfloat16"), help="of synaptic products while training"),
 }

@@ -59,6 +59,10 @@ def train(
     more = read_settings(words)
     if twice := sorted(more.keys() & {*given, "train", "root"}):
         raise UserError(f"--set {twice[0]}=...: write --{twice[0].replace('_', '-')} instead")
+    for name in ("start", "keep", "robustness", "robustness_images"):
+        if name in more:
+            instead = "; snn-nas robustness measures a trained model" if "robustness" in name else ""
+            raise UserError(f"--set {name}=...: a search's trials take it, train does not{instead}")
     settings = EvaluationSettings.of({**given, "root": None if root is None else str(root), "train": images, **more})
     parsed = read_genotype(genotype)
     distributed.join(settings.resolve_device())
@@ -69,11 +73,13 @@ def train(
         follow(parsed, settings, out, data_set, seed=seed, twin=twin)
         distributed.leave()
         return
-    with Progress(console=console) as progress:
-        bar = progress.add_task("Training", total=given["epochs"] * (2 if twin else 1))
+    with Progress(console=console, speed_estimate_period=3600) as progress:
+        epochs = given["epochs"]
+        bar = progress.add_task("Training", total=epochs * (2 if twin else 1))
 
         def on_epoch(name: str, number: int, accuracy: float) -> None:
-            progress.update(bar, advance=1, description=f"Training the {name}, epoch {number}: {accuracy:.2%}")
+            done = number + (epochs if name == "twin" else 0)
+            progress.update(bar, completed=done, description=f"Training the {name}, epoch {number}: {accuracy:.2%}")
 
         record = conclude(
             parsed, settings, out, data_set, seed=seed, twin=twin, test=test, on_epoch=on_epoch, tensorboard=tensorboard

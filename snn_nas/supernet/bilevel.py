@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from snn_nas.data import Dataset, Split
-from snn_nas.learning import learn
+from snn_nas.learning import learn, loss_of
 from snn_nas.optimisers import Optimisers
 from snn_nas.supernet.bank import prepare
 from snn_nas.supernet.blueprint import Blueprint
@@ -29,10 +28,10 @@ OnStep = Callable[[int, int, float], None]
 """Called with the steps that are done, all steps, and the loss."""
 
 
-def architecture_gradient(mixture: Mixture, images: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> float:
-    """Fill the gradients of the architecture weights with the exact ones of the loss on a batch. The loss."""
+def architecture_gradient(mixture: Mixture, images: Tensor, labels: Tensor, training: Training) -> float:
+    """Fill the gradients of the architecture weights with the exact ones of the loss on a batch. Returns the loss."""
     with mixture.exactly():
-        loss = F.cross_entropy(mixture(images).mean(0), labels, label_smoothing=label_smoothing)
+        loss = loss_of(mixture(images), labels, training)
     found = torch.autograd.grad(loss, list(mixture.architecture), allow_unused=True)
     for weights, gradient in zip(mixture.architecture, found, strict=True):
         weights.grad = gradient
@@ -76,7 +75,7 @@ def search(
             if len(labels) < 2:
                 continue  # a last batch of one has no variance for the norms
             if epoch >= warmup * training.epochs:
-                architecture_gradient(mixture, *next(others), training.label_smoothing)
+                architecture_gradient(mixture, *next(others), training)
                 adam.step()
             loss = float(learn(mixture, images, labels, training))
             optimisers.step()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, one_hot
+from torch.nn.functional import cosine_similarity, cross_entropy, one_hot
 
 from rules.broadcast import DECAY, RATE
 from rules.registry import pair
@@ -55,7 +57,7 @@ def test_the_signals_error_is_the_losss_gradient() -> None:
     currents = torch.randn(4, BATCH, CLASSES, dtype=torch.float64, requires_grad=True)
     logits = currents.mean(0)
     logits.retain_grad()
-    torch.nn.functional.cross_entropy(logits, labels(), label_smoothing=0.1).backward()
+    cross_entropy(logits, labels(), label_smoothing=0.1).backward()
     torch.testing.assert_close(Signals.of(currents, labels(), 0.1).error, logits.grad)
 
 
@@ -64,6 +66,33 @@ def test_the_last_errors_are_the_whole_error() -> None:
     torch.testing.assert_close(sent.errors()[-1] * 4, sent.error)
     first = (sent.currents[0].softmax(1) - one_hot(labels(), CLASSES)) / BATCH / 4
     torch.testing.assert_close(sent.errors()[0], first)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_where_each_step_has_a_loss_the_errors_are_that_ones_gradient(smoothing: float) -> None:
+    currents = torch.randn(4, BATCH, CLASSES, dtype=torch.float64, requires_grad=True)
+    each = [cross_entropy(current, labels(), label_smoothing=smoothing) for current in currents]
+    torch.stack(each).mean().backward()
+    sent = Signals.of(currents, labels(), smoothing, each_step=True)
+    torch.testing.assert_close(sent.errors(), currents.grad)
+    torch.testing.assert_close(sent.error, currents.grad.sum(0))
+    assert not torch.allclose(sent.error, Signals.of(currents, labels(), smoothing).error, rtol=1e-2)
+
+
+@pytest.mark.parametrize("each_step", [False, True])
+def test_dfa_through_the_weights_of_the_readout_above_is_back_propagation(each_step: bool) -> None:
+    bench = Bench(pair("dfa"), "dense", 4, neuron_settings={"threshold": 0.3})
+    above = torch.randn(CLASSES, bench.layer.rule.matrix.shape[1], dtype=torch.float64)
+    bench.layer.rule.matrix.copy_(above)
+    bench.layer(spikes("dense", 4))
+    out = bench.layer.record.output
+    currents = out.flatten(2) @ above.T
+    losses = [cross_entropy(current, labels()) for current in (currents if each_step else currents.mean(0, True))]
+    (wanted,) = torch.autograd.grad(torch.stack(losses).mean(), bench.weight, retain_graph=True)
+    ((root, gradient),) = bench.layer.rule.update(bench.layer, Signals.of(currents, labels(), each_step=each_step))
+    (found,) = torch.autograd.grad(root, bench.weight, gradient)
+    assert wanted.abs().max() > 1e-3
+    torch.testing.assert_close(found, wanted)
 
 
 def through_time(bench: Bench, x: Tensor, sent: Signals, *, static: bool) -> Tensor:
@@ -116,17 +145,18 @@ def test_eprop_goes_through_the_norm_as_the_gradient_does(static: bool) -> None:
     torch.testing.assert_close(bench.weight.grad, expected, rtol=1e-2, atol=1e-5)
 
 
+@pytest.mark.parametrize("each_step", [False, True])
 @pytest.mark.parametrize("name", ["dfa", "eprop"])
-def test_learned_feedback_gets_the_changes_of_a_readout_of_the_layer(name: str) -> None:
+def test_learned_feedback_gets_the_changes_of_a_readout_of_the_layer(name: str, each_step: bool) -> None:
     bench = Bench(pair(name), "dense", 4, settings={"feedback": "learned"})
-    rule, x, sent = bench.layer.rule, spikes("dense", 4), signals(4)
+    rule, x, sent = bench.layer.rule, spikes("dense", 4), replace(signals(4), each_step=each_step)
     before = rule.matrix.clone()
     bench.layer(x)
     rule.update(bench.layer, sent)
     assert torch.equal(rule.matrix, before), "it changes when the weights do"
     out = bench.layer.record.output.flatten(2)
     readout = torch.zeros_like(before, requires_grad=True)
-    if name == "eprop":  # the error of each step, as known then, with that step's spikes
+    if name == "eprop" or each_step:  # the error of each step, as known then, with that step's spikes
         loss = (sent.errors() * (out @ readout.T)).sum()
     else:
         loss = (sent.error * (out.mean(0) @ readout.T)).sum()

@@ -75,22 +75,25 @@ def test_a_mixture_is_the_expectation_over_plans(name: str) -> None:
     with made.exactly():
         torch.testing.assert_close(made(images), whole, rtol=1e-4, atol=1e-5)
     theirs = torch.autograd.grad(F.cross_entropy(whole.mean(0), labels), list(made.architecture), allow_unused=True)
-    architecture_gradient(made, images, labels)
+    architecture_gradient(made, images, labels, Training())
     for weights, gradient in zip(made.architecture, theirs, strict=True):
         found = torch.zeros_like(weights) if weights.grad is None else weights.grad
         expected = torch.zeros_like(weights) if gradient is None else gradient
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
 
 
-def test_architecture_gradients_equal_finite_differences() -> None:
+@pytest.mark.parametrize("loss", ["mean", "tet"])
+def test_architecture_gradients_equal_finite_differences(loss: str) -> None:
     made = mixture(chain(widths=[2, 3], downs=["none", "avg"], rules=["usf", "stdp"])).double()
     images, labels = batch()
     images = images.double()
-    architecture_gradient(made, images, labels)
+    architecture_gradient(made, images, labels, Training(loss=loss))
 
-    def loss() -> float:
+    def of_the_training() -> float:
         with torch.no_grad(), made.exactly():
-            return float(F.cross_entropy(made(images).mean(0), labels))
+            currents = made(images)
+            each = [F.cross_entropy(current, labels) for current in currents]
+            return float(torch.stack(each).mean() if loss == "tet" else F.cross_entropy(currents.mean(0), labels))
 
     for weights in made.architecture:
         for i in range(len(weights)):
@@ -98,7 +101,7 @@ def test_architecture_gradients_equal_finite_differences() -> None:
             for side in (1e-4, -1e-4):
                 with torch.no_grad():
                     weights[i] = kept + side
-                ends.append(loss())
+                ends.append(of_the_training())
             with torch.no_grad():
                 weights[i] = kept
             assert weights.grad is not None
@@ -181,7 +184,7 @@ def test_the_gradient_of_architecture_weights_does_not_depend_on_rules() -> None
     for rule in ("bp", "fa", "dfa", "stdp", "frozen"):
         made = mixture(chain(depth=[2], kernels=[1, 3], rules=[rule]), seed=1)
         made.load_state_dict(reference.state_dict(), strict=False)
-        architecture_gradient(made, images, labels)
+        architecture_gradient(made, images, labels, Training())
         found[rule] = [None if w.grad is None else w.grad.clone() for w in made.architecture]
     moving = [i for i, each in enumerate(found["bp"]) if each is not None and float(each.abs().max()) > 1e-6]
     assert moving

@@ -45,7 +45,7 @@ GENOTYPES = {
 }
 
 
-def run(name: str, folder: Path, *, kill: bool = False) -> dict[str, torch.Tensor]:
+def run(name: str, folder: Path, *, kill: bool = False, drop_path: float = 0.0) -> dict[str, torch.Tensor]:
     def on_epoch(_: Epoch) -> None:
         if kill:
             raise KeyboardInterrupt
@@ -54,7 +54,8 @@ def run(name: str, folder: Path, *, kill: bool = False) -> dict[str, torch.Tenso
     torch.manual_seed(0)
     network = networks.build(parse(GENOTYPES[name]), data.shape, data.classes)
     more = {"mixup": 0.4, "augment": True, "ema": 0.9, "auxiliary": 0.4, "recompute": name == "bp"}
-    training = Training(epochs=2, batch_size=32, warmup=0.2, lr=0.3, **(more if name in ("bp", "darts") else {}))
+    more = {**(more if name in ("bp", "darts") else {}), "drop_path": drop_path}
+    training = Training(epochs=2, batch_size=32, warmup=0.2, lr=0.3, **more)
     kept = Checkpoint(folder / f"{name}.checkpoint", {"name": name})
     history = train(network, data, training, seed=0, on_epoch=on_epoch, checkpoint=kept)
     state = {key: value.double() for key, value in network.state_dict().items()}
@@ -72,6 +73,7 @@ def main(folder: Path) -> None:
     with suppress(KeyboardInterrupt):
         run("brsf", folder / "killed", kill=True)
     found["resumed"] = run("brsf", folder / "killed")
+    found["dropped"] = run("darts", folder / "dropped", drop_path=0.6)
     torch.save(found, folder / f"rank{distributed.rank()}.pt")
     distributed.leave()
 

@@ -46,6 +46,7 @@ def run(text: str, digits: data_sets.Dataset, checkpoint: Checkpoint | None, kil
         ("kp", "kp", "kp"),
         ("stdp", "local", "none"),
         ("eprop", "eprop", "none"),
+        ("dfa(feedback=learned)", "eprop(feedback=random)", "none"),
     ],
 )
 def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(

@@ -7,11 +7,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
+from rich.progress import Progress, TaskID
 
+from snn_nas.cli import cli
 from snn_nas.cli.configuration import read
 from snn_nas.export.weights import read_header
 
@@ -91,6 +96,9 @@ def test_every_command_has_help() -> None:
         (["search", "--confg", "x.yml"], ["No such option '--confg'", "see snn-nas search --help"]),
         (["train"], ["Missing argument 'GENOTYPE'", "see snn-nas train --help"]),
         (["train", CHAIN, "--out", "x", "--epochs", "two"], ["'two' is not a valid integer"]),
+        (["train", CHAIN, "--out", "x", "--set", "start=x.safetensors"], ["--set start=", "a search's trials take it"]),
+        (["train", CHAIN, "--out", "x", "--set", "keep=x.safetensors"], ["--set keep=", "a search's trials take it"]),
+        (["train", CHAIN, "--out", "x", "--set", "robustness=pgd"], ["--set robustness=", "snn-nas robustness"]),
         (["serach"], ["No such command 'serach'", "see snn-nas --help"]),
     ],
 )  # fmt: skip
@@ -168,6 +176,27 @@ def test_every_experiment_is_valid_and_its_search_space_file_is_its_space(
     assert json.loads((path.parent / asked.raw["searchSpaceFile"]).read_text()) == asked.space.search_space()
     assert "bp" not in str(asked.raw["tuner"]["classArgs"]["space"]["rules"]), "the twin is never a candidate"
     ExperimentConfig.load(str(path)).validate()
+
+
+def test_progress_stands_where_the_training_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed after its tenth epoch, a run of 20 is heard of at 10 first; the twin's epochs come on top."""
+    seen = []
+
+    def conclude(*_: object, on_epoch: Callable[[str, int, float], None], **__: object) -> dict[str, Any]:
+        for name, number in (("winner", 10), ("winner", 11), ("winner", 20), ("twin", 5), ("twin", 20)):
+            on_epoch(name, number, 0.5)
+        return {"metrics": None, "twin": None, "files": {"nir_reason": ""}}
+
+    def update(self: Progress, task: TaskID, **given: Any) -> None:
+        original(self, task, **given)
+        seen.append((self.tasks[0].completed, self.tasks[0].total))
+
+    original = Progress.update
+    monkeypatch.setattr(Progress, "update", update)
+    monkeypatch.setattr("snn_nas.conclusion.conclude", conclude)
+    done = CliRunner().invoke(cli, ["train", CHAIN, "--out", str(tmp_path / "x"), "--epochs", "20", "--twin"])
+    assert done.exit_code == 0, done.output
+    assert seen == [(10, 40), (11, 40), (20, 40), (25, 40), (40, 40)]
 
 
 def test_train_evaluate_energy_and_export_of_one_model(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from neurons.errors import UserError
 from rules.registry import rules
 from snn_nas import distributed
+from snn_nas.drop_path import DropPath
 from tests.snn_nas import ranks
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,22 @@ def test_one_and_two_processes_agree(two: Path, tmp_path: Path, name: str) -> No
     assert found.keys() == alone.keys()
     for key, value in alone.items():
         torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+
+
+def test_paths_are_dropped_alike_in_all_processes(two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process learns the same where both halves of its batch drop the same paths."""
+    draw = DropPath.draw
+
+    def in_halves(self: DropPath, images: torch.Tensor, training: bool) -> None:
+        draw(self, images.narrow(images.dim() - 4, 0, images.shape[-4] // 2), training)
+        self._masks = {name: mask.repeat(2) for name, mask in self._masks.items()}
+
+    monkeypatch.setattr(DropPath, "draw", in_halves)
+    found = torch.load(two / "rank0.pt", weights_only=True)
+    alone = ranks.run("darts", tmp_path, drop_path=0.6)
+    for key, value in alone.items():
+        torch.testing.assert_close(found["dropped"][key], value, rtol=1e-3, atol=1e-4)
+    assert any(not torch.allclose(value, found["darts"][key], rtol=1e-2) for key, value in alone.items())
 
 
 def test_every_rule_that_learns_is_compared() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from neurons.errors import UserError
 from rules.frozen import Frozen
 from rules.rule import Rule
 from rules.stdp import STDP
@@ -80,6 +82,27 @@ def test_layerwise_layers_learn_first_from_finished_layers_and_then_stay(
         network.layers[name].eval()
     learn(network, images, labels, ONE_EPOCH)
     assert len(seen) == 8  # a finished layer is not asked again
+
+
+@pytest.mark.parametrize("rule", ["stdp", "rstdp", "softhebb", "hippo"])
+@pytest.mark.parametrize("below", ["", "linear(c=16)@local/lif;"])
+def test_a_last_batch_of_one_image_is_left_out(rule: str, below: str) -> None:
+    """In the passes of layers that learn first too: linear norms have no variance of one."""
+    data = data_sets.load("digits", train=65, validation=20)
+    torch.manual_seed(0)
+    text = f"chain(T=2){{{below} linear(c=20)@{rule}/lif(threshold=0.5); readout@delta}}"
+    network = networks.build(parse(text), data.shape, data.classes)
+    name = "layer2" if below else "layer1"
+    before = state(network, name)
+    train(network, data, Training(epochs=1, batch_size=64), seed=0)
+    assert not torch.equal(before["synapse.weight"], network.layers[name].synapse.weight)
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+
+
+def test_one_image_is_no_batch() -> None:
+    data = data_sets.load("digits", train=20, validation=20)
+    with pytest.raises(UserError, match="train on 2 or more"):
+        train(build("usf", "usf"), replace(data, train=data.train.first(1)), ONE_EPOCH, seed=0)
 
 
 def test_a_finished_layers_norm_is_that_of_its_last_weights(digits: data_sets.Dataset) -> None:
@@ -156,6 +179,23 @@ def test_prediction_never_learns(digits: data_sets.Dataset, rules: str) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     predict(network, digits.validation)
     assert same(before, network.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("rules", "readout", "expected"),
+    [
+        ("dfa", "none", 8 * 64 * 10),
+        ("dfa(feedback=learned)", "none", 8 * 64 * 10),  # and not what it notes on the way
+        ("eprop drtp", "none", 2 * 8 * 64 * 10),
+        ("stdp softhebb rstdp hippo", "none", 0),
+        ("bp kp", "kp", 8 * 8 * 9 + 8 * 16 * 10),  # and not the weights as they were before the step
+        ("bp brsf", "frsf", 8 * 8 * 9 + 8 * 16 * 10),
+        ("bp usf", "exact", 0),
+        ("local", "none", 0),
+    ],
+)
+def test_only_what_carries_an_error_counts_as_feedback(rules: str, readout: str, expected: int) -> None:
+    assert build(rules, readout).parameter_counts()["feedback"] == expected
 
 
 def test_feedback_is_counted_apart() -> None:

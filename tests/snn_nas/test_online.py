@@ -34,9 +34,9 @@ def gradients(network: Network) -> dict[str, Tensor]:
     return {name: layer.synapse.weight.grad.clone() for name, layer in network.layers.items()}
 
 
-def step_by_step(network: Network, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+def step_by_step(network: Network, images: Tensor, labels: Tensor, *, each_step: bool = False) -> dict[str, Tensor]:
     network.zero_grad()
-    online.learn(network, images, labels, autocast=mixed("float32", "cpu"))
+    online.learn(network, images, labels, each_step=each_step, autocast=mixed("float32", "cpu"))
     return gradients(network)
 
 
@@ -127,22 +127,25 @@ def test_ottt_is_the_authors_loop(encoding: str) -> None:
         torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("each_step", [False, True])
 @pytest.mark.parametrize("encoding", ["direct", "latency"])
 @pytest.mark.parametrize(
     ("a", "b", "up", "norms"),
     [("ottt", "ottt~exact", "exact", True), ("ottt", "ottt~frsf", "fa", True), ("eprop", "eprop", "none", False)],
 )
-def test_weights_get_what_they_get_layer_by_layer(a: str, b: str, up: str, norms: bool, encoding: str) -> None:
+def test_weights_get_what_they_get_layer_by_layer(
+    a: str, b: str, up: str, norms: bool, encoding: str, each_step: bool
+) -> None:
     """Under the same errors. ottt norms single steps either way; eprop, layer by layer, norms all steps at once."""
     network = build(a, b, up, encoding=encoding).double()
     if not norms:
         for layer in network:
             layer.norm = nn.Identity()
     images, labels = batch()
-    found = step_by_step(network, images, labels)
+    found = step_by_step(network, images, labels, each_step=each_step)
     network.zero_grad()
     currents = network(images)
-    signals = Signals.of(currents, labels)
+    signals = Signals.of(currents, labels, each_step=each_step)
     network.roots(signals)
     currents.backward(signals.errors())
     for name, gradient in gradients(network).items():
@@ -160,6 +163,24 @@ def test_the_loss_is_that_of_the_mean_over_time() -> None:
     torch.testing.assert_close(loss, expected.detach())
     for name, gradient in gradients(network).items():  # of one step, online is all there is
         torch.testing.assert_close(ours[name], gradient)
+
+
+@pytest.mark.parametrize("name", ["mean", "tet"])
+def test_a_networks_gradients_are_those_of_training_layer_by_layer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """e-prop both ways, by the one function that trains; without norms, whose statistics differ."""
+    found, losses = [], []
+    for by_steps in (True, False):
+        monkeypatch.setattr(Network, "online", by_steps)
+        network = build("eprop", "eprop", "none").double()
+        for layer in network:
+            layer.norm = nn.Identity()
+        with torch.no_grad():
+            network.layers["readout"].synapse.weight.mul_(6.0)  # or both losses would have nearly the same errors
+        losses.append(learn(network, *batch(), Training(loss=name, label_smoothing=0.1)))
+        found.append(gradients(network))
+    torch.testing.assert_close(*losses)
+    for layer in ("layer1", "layer2"):  # the readout's own error is known at the end, layer by layer
+        torch.testing.assert_close(found[0][layer], found[1][layer], rtol=1e-5, atol=1e-9)
 
 
 def test_a_frozen_layer_hands_the_error_of_each_step_down() -> None:

@@ -1,0 +1,29 @@
+"""The batches that a network learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from rules import across
+from snn_nas.data import Split
+from snn_nas.data.registry import Augmentation
+
+
+def batches(
+    split: Split,
+    batch_size: int,
+    order: torch.Generator,
+    device: torch.device | str,
+    augmentation: Augmentation | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One pass in an order drawn from `order`: images `[B, C, H, W]` (recordings `[T, B, C, H, W]`), labels `[B]`.
+
+    A last batch of one image is left out, for it has no variance for the norms; so is one of fewer images than there
+    are processes.
+    """
+    for images, labels in split.batches(batch_size, order, augmentation, device):
+        if len(labels) >= max(2, across.processes()):
+            yield images, labels
