@@ -11,6 +11,8 @@ ones count as one. Repeats run one after the other in one process, and go on whe
 
     python benchmarks/mini201.py --data mini201.csv.gz \
         --out benchmarks/results/mini201.json --plot docs/images/mini201.png
+    python benchmarks/mini201.py --data mini201.csv.gz --on cifar100 --repeats 60 --spaces rows \
+        --strategies random local_search predictor --out benchmarks/results/mini201_cifar100.json
 """
 
 from __future__ import annotations
@@ -65,10 +67,10 @@ def main() -> None:
         if options.plot and kind == options.spaces[0]:
             plot(
                 {name: kept[f"{kind}/{name}"]["curves"] for name in options.strategies},
-                ceiling,
                 f"{options.on} test accuracy, %",
                 "Five strategies on the 15,625 cells of NAS-Bench-201",
                 options.plot,
+                ceiling,
             )
     about = {"repeats": options.repeats, "evaluations": AT[-1], "metric": "test accuracy of the best by validation, %"}
     record("mini201", {**about, "table": options.data.name, "on": options.on, **result}, options.out)

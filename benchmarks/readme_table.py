@@ -78,7 +78,7 @@ def quickstart(record: dict[str, Any]) -> list[Row]:
 
 def mini201(record: dict[str, Any]) -> list[Row]:
     """At 50 and 200 evaluations, for each way to count cells that the record holds."""
-    kinds = {"rows": "isomorphic cells counted apart", "unique": "as one, as in our spaces"}
+    kinds = {"rows": "isomorphic cells counted apart", "unique": "isomorphic cells as one, as in our spaces"}
     tuned = "the predictor was tuned on these" if record["on"] == "cifar10" else "held out when it was tuned"
     rows = []
     for kind, what in kinds.items():

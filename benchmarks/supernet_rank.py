@@ -10,7 +10,8 @@ Their truth is the validation accuracy of a real training of 5 epochs, the mean 
     eg_nas, darts    the preference of each procedure's architecture weights
     weights          the number of synaptic weights: what anyone can tell without a supernet
 
-and, as the most that anything could reach, the truth's one seed against its other. Supernets train on half of the 500
+and the truth's one seed against its other: how noisy a single training is. That is no ceiling for the others, which are
+held against the mean of the two, and a mean is steadier than either. Supernets train on half of the 500
 images and score on the other half; validation images are seen by real training alone. Real trainings are kept in a
 journal beside the record, and are not done again.
 """

@@ -77,12 +77,16 @@ def _profiles() -> str:
                 (f"neuron update {_number(p.e_neuron_update)}", p.e_neuron_update is not None),
                 (f"learning update {_number(p.e_learning_update)}", p.e_learning_update is not None),
                 (f"hop {_number(p.hop)}", p.hop is not None),
+                (f"a step {_number((p.t_step or 0.0) / 1000)} µs", p.t_step is not None),
+                (f"a synop {_number(p.t_synop)} ns", p.t_synop is not None),
+                (f"a neuron update {_number(p.t_neuron_update)} ns", p.t_neuron_update is not None),
                 ("memory, addressing", bool(p.memory)),
             )
             if given
         ]
         rows.append((f"`{name}`", p.kind, f"{p.node}, {p.precision}", operation, ", ".join(modelled), _source(p)))
-    return _table(("profile", "kind", "technology", "MAC / AC, or synop, pJ", "besides, pJ", "source"), rows)
+    head = ("profile", "kind", "technology", "MAC / AC, or synop, pJ", "besides (energies in pJ)", "source")
+    return _table(head, rows)
 
 
 def _source(p: Any) -> str:

@@ -9,6 +9,7 @@ from snn_nas.energy.activity import DEFAULT as EXACT
 from snn_nas.energy.activity import Activity, Conventions
 from snn_nas.energy.counter import count
 from snn_nas.energy.inference import inference_energy
+from snn_nas.energy.latency import latency_steps, latency_us
 from snn_nas.energy.learning import learning_energy
 from snn_nas.energy.profile import DEFAULT, Profile, profile
 from snn_nas.network import Network
@@ -42,8 +43,9 @@ def metrics(network: Network, activity: Activity, on: Profile | str = DEFAULT) -
 
     `energy_uJ` and `learning_energy_uJ` (per inference, per sample learned) on that profile, `synops` (synaptic
     operations per inference, multiply-accumulates included), `parameters` (synaptic weights and their norms, biases and
-    neurons), `T`, `locality` (share of learning weights without a transported error), `mean_rate` and
-    `spikes_per_synapse`. Learning energy is absent where the profile has no figure for an update.
+    neurons), `T`, `latency_steps` and `latency_us` (modelled, see `latency`), `locality` (share of learning weights
+    without a transported error), `mean_rate` and `spikes_per_synapse`. Learning energy is absent where the profile has
+    no figure for an update, `latency_us` where it has none for the time of a step.
     """
     priced = profile(on) if isinstance(on, str) else on
     graph = network.graph
@@ -53,6 +55,7 @@ def metrics(network: Network, activity: Activity, on: Profile | str = DEFAULT) -
         "synops": activity.total("synops") + activity.total("macs"),
         "parameters": float(counts["weights"] + counts["other"]),
         "T": float(graph.T),
+        "latency_steps": float(latency_steps(graph)),
         "mean_rate": activity.mean_rate,
         "spikes_per_synapse": activity.spikes_per_synapse,
     }
@@ -60,4 +63,6 @@ def metrics(network: Network, activity: Activity, on: Profile | str = DEFAULT) -
     learning = learning_energy(activity, graph, priced)
     if "learning updates" not in learning.missing:
         found["learning_energy_uJ"] = learning.total_uJ
+    if priced.timed:
+        found["latency_us"] = latency_us(activity, graph, priced)
     return found

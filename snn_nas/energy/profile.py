@@ -31,7 +31,7 @@ SCHEMA: dict[str, Any] = json.loads((Path(__file__).parent / "profile.schema.jso
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A named energy model. Energies in pJ; None where no trustworthy figure exists.
+    """A named energy model. Energies in pJ, times in ns; None where no trustworthy figure exists.
 
     Attributes:
         name, title: for tables; for readers.
@@ -42,6 +42,9 @@ class Profile:
         e_neuron_update: one neuron's update in one time step.
         e_learning_update: one synapse's change.
         hop: one spike sent to the next layer, taken as one hop.
+        t_step: ns, of every time step whatever happens in it: a fixed tick, or what its synchronisation takes.
+        t_synop, t_neuron_update: ns of a core, for one synaptic operation and for one neuron's update in one time step.
+        core_neurons: neurons that a core holds.
         bits: width of a word, for memory and for the quantised twin.
         memory: points (bytes, pJ per word), joined by straight lines; empty where memory is not modelled.
         note: what else to know.
@@ -59,6 +62,10 @@ class Profile:
     e_neuron_update: float | None = None
     e_learning_update: float | None = None
     hop: float | None = None
+    t_step: float | None = None
+    t_synop: float | None = None
+    t_neuron_update: float | None = None
+    core_neurons: int | None = None
     bits: int = 32
     memory: tuple[tuple[float, float], ...] = ()
     note: str = ""
@@ -78,11 +85,17 @@ class Profile:
         """Whether it can price learning: a chip needs a figure for a synapse's change."""
         return self.known and (not self.chip or self.e_learning_update is not None)
 
+    @property
+    def timed(self) -> bool:
+        """Whether it can say how long a time step takes."""
+        return self.t_step is not None or self.t_synop is not None
+
     def check(self, objectives: Collection[str]) -> None:
-        """Raise UserError where one of these objectives is an energy that the profile has no figures for."""
+        """Raise UserError where one of these objectives is an energy or a time that the profile has no figures for."""
         lacking = {
             "energy_uJ": None if self.known else "a synaptic operation",
             "learning_energy_uJ": None if self.learns else "a synapse's change",
+            "latency_us": None if self.timed else "the time of a step, which latency_steps does without",
         }
         for name, what in lacking.items():
             if what is not None and name in objectives:

@@ -19,7 +19,8 @@ const tunerTimeout = Number(process.env.SNN_NAS_TUNER_TIMEOUT || 60);
 
 const COLUMNS = [
     'sequenceId', 'id', 'duration', 'status',
-    'metric/accuracy', 'metric/energy_uJ', 'metric/synops', 'metric/parameters', 'metric/locality', 'metric/status',
+    'metric/accuracy', 'metric/energy_uJ', 'metric/synops', 'metric/parameters', 'metric/latency_steps',
+    'metric/locality', 'metric/status',
 ];
 
 const TITLE_WARNING = 'UNPROTECTED, no login: ';  // as in messages.py

@@ -22,7 +22,7 @@ FIGURES = "figures"
 MAX_REASON = 300
 """A longer reason is cut: it may hold a whole traceback."""
 
-_COLUMNS = ("accuracy", "energy_uJ", "locality", "parameters", "synops", "T")
+_COLUMNS = ("accuracy", "energy_uJ", "locality", "parameters", "synops", "T", "latency_steps")
 
 SHARE_MEANINGS = {
     "bp": "an error that crossed exact transports only: back-propagation",
@@ -79,7 +79,7 @@ def render(run: Run, pictures: list[Drawn]) -> str:
     )
     environment.globals.update(
         metric=words.metric,
-        is_energy=words.is_energy,
+        on_profile=words.on_profile,
         rules_of=words.rules_of,
         colour=rule_colour,
         on=on,

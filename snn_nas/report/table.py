@@ -12,7 +12,7 @@ from rich.text import Text
 from neurons.errors import UserError
 from rules.registry import pair
 from snn_nas.report.run import UNKNOWN_PROFILE, Winner
-from snn_nas.report.words import NONE, count, is_energy, label, metric, percent, rules_of
+from snn_nas.report.words import NONE, count, label, metric, on_profile, percent, rules_of
 from snn_nas.search.objective import Objective
 from snn_nas.search.pareto import pareto
 from snn_nas.search.result import Result
@@ -36,7 +36,7 @@ def pareto_table(
     table.add_column("trial", justify="right")
     for objective in objectives:
         table.add_column(
-            f"{label(objective.name)}\n{escape(profile)}" if is_energy(objective.name) else label(objective.name),
+            f"{label(objective.name)}\n{escape(profile)}" if on_profile(objective.name) else label(objective.name),
             justify="right",
         )
     table.add_column("rules, from the input up")

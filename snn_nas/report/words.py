@@ -18,6 +18,8 @@ LABELS = {
     "synops": "synaptic operations",
     "parameters": "weights",
     "T": "steps T",
+    "latency_steps": "latency, steps",
+    "latency_us": "latency",
     "locality": "locality",
     "robustness": "robustness",
 }
@@ -33,8 +35,13 @@ def label(name: str) -> str:
 
 
 def is_energy(name: str) -> bool:
-    """Whether a metric is an energy, which is never printed without its profile."""
+    """Whether a metric is an energy."""
     return name.endswith(_ENERGY)
+
+
+def on_profile(name: str) -> bool:
+    """Whether a metric is an energy or a time of some hardware, which are never printed without its profile."""
+    return is_energy(name) or name == "latency_us"
 
 
 def percent(part: float | None, digits: int = 1) -> str:
@@ -55,14 +62,12 @@ def count(value: float | None) -> str:
 
 def energy(microjoules: float | None) -> str:
     """Three digits in the unit that fits: `812 pJ`, `1.53 nJ`, `12.3 µJ`, `4.56 mJ`."""
-    if microjoules is None:
-        return NONE
-    value = microjoules * 1e6
-    for unit in ("pJ", "nJ", "µJ", "mJ"):
-        if abs(value) < 999.5 or unit == "mJ":
-            return f"{_digits(value)} {unit}"
-        value /= 1e3
-    raise AssertionError
+    return NONE if microjoules is None else _scaled(microjoules * 1e6, ("pJ", "nJ", "µJ", "mJ"))
+
+
+def latency(microseconds: float | None) -> str:
+    """Three digits in the unit that fits: `812 ns`, `12.3 µs`, `4.56 ms`."""
+    return NONE if microseconds is None else _scaled(microseconds * 1e3, ("ns", "µs", "ms"))
 
 
 def duration(seconds: float | None) -> str:
@@ -78,9 +83,11 @@ def duration(seconds: float | None) -> str:
 
 
 def metric(name: str, value: float | None) -> str:
-    """Any metric; an energy without its profile, which stands beside it or over its column."""
+    """Any metric; an energy or a time without its profile, which stands beside it or over its column."""
     if is_energy(name):
         return energy(value)
+    if name == "latency_us":
+        return latency(value)
     if name in _PARTS or name.endswith("_accuracy"):
         return percent(value)
     return count(value)
@@ -93,6 +100,15 @@ def rules_of(genotype: str) -> list[Pair]:
         return [pair(gene.rule.name, gene.transport) for gene in genes if gene.rule is not None]
     except UserError:
         return []
+
+
+def _scaled(value: float, units: tuple[str, ...]) -> str:
+    """In the first of these units, each 1,000 of the one before, in which it has at most three digits."""
+    for unit in units[:-1]:
+        if abs(value) < 999.5:
+            return f"{_digits(value)} {unit}"
+        value /= 1e3
+    return f"{_digits(value)} {units[-1]}"
 
 
 def _digits(value: float) -> str:

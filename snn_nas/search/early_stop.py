@@ -33,7 +33,9 @@ class Rule(Protocol):
 
 
 class Hopeless(Exception):  # noqa: N818  a way for a trial to end, no fault of ours
-    """The trial has fallen behind."""
+    """The trial has fallen behind. `parent` is the digest of the network whose weights it started from, if of any."""
+
+    parent = ""
 
 
 def check(curve: Sequence[float], bars: Sequence[float]) -> None:

@@ -1,8 +1,10 @@
-"""A space seen through a filter: each draw is the best-scored of several, whoever draws.
+"""A space seen through a filter: each draw is the best-scored of several.
 
-A strategy knows nothing of it: where it samples or mutates it gets, of `pool` draws, the one that a training-free
-filter (`snn_nas/filters`) thinks most of. So it works with every strategy that draws, and changes neither its
-neighbourhoods nor what it knows of results. What was asked for before is passed over while there is anything else.
+A strategy knows nothing of it: where it samples, mutates or crosses it gets, of `pool` draws, the one that a
+training-free filter (`snn_nas/filters`) thinks most of. What was asked for before is passed over while there is
+anything else. Neighbours are not filtered, for a walk over them is exhaustive: of `local_search`, the starts alone are.
+A strategy that screens candidates by a model of its own is refused: it draws a hundred for each proposal, and would
+have `pool` times as many built and run before it looks at them.
 """
 
 from __future__ import annotations
@@ -14,18 +16,31 @@ from typing import Any
 from neurons.errors import UserError
 from neurons.settings import Setting, nearest
 from snn_nas.genotype import Genotype
-from snn_nas.search.strategy import Space
+from snn_nas.search.strategy import Space, Strategy
 
 Score = Callable[[Genotype], float]
 POOL = Setting(8, low=2, help="draws of which the best-scored is proposed")
 
 
 class Filtered:
-    """See above; `known` says what was asked for."""
+    """See above."""
 
     def __init__(self, space: Space, score: Score, pool: int) -> None:
         self.space, self.score, self.pool = space, score, pool
         self.known: Callable[[], Container[str]] = frozenset
+
+    def serve(self, strategy: Strategy) -> None:
+        """Pass over what this strategy has asked for.
+
+        Raises:
+            UserError: it screens candidates by a model of its own.
+        """
+        if strategy.screens:
+            raise UserError(
+                f"strategy {strategy.name} chooses among candidates by a model of its own: leave out filter, or take "
+                "random, local_search, evolution or nsga2"
+            )
+        self.known = lambda: strategy.asked
 
     def sample(self, rng: random.Random) -> Genotype:
         """The best of `pool` samples: no longer uniform, that is the point."""
@@ -40,7 +55,7 @@ class Filtered:
         return self._best([self.space.crossover(mother, father, rng) for _ in range(self.pool)])
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        """All of them: a walk over neighbours is exhaustive."""
+        """All of them, unfiltered."""
         return self.space.neighbours(genotype)
 
     def size(self) -> int:

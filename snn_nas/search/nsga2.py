@@ -19,7 +19,8 @@ class NSGA2(Strategy):
 
     Who lies in a better front survives; within a front, who is lonelier, so that the front stays wide. Parents win
     tournaments of two by the same order. A generation is complete when that many results came, in whatever order, so
-    trials may run at once. Trials that did not end well neither survive nor count as children.
+    trials may run at once. Trials that were stopped count as children, so that generations go on where most are, and
+    survive only in places that nothing finished takes (`Result.reached`); dead and failed ones do neither.
     """
 
     name = "nsga2"
@@ -48,14 +49,16 @@ class NSGA2(Strategy):
 
     def learn(self, result: Result) -> None:
         """Collect a child; when the generation is complete, select."""
-        if any(math.isnan(objective.gain(result)) for objective in self.objectives):
+        if result.reached is None and any(map(math.isnan, self._gains(result))):
             return
         self.children.append(result)
         size = int(self.given["population"])
         if len(self.children) >= size:
             everyone = self.population + self.children
-            order = by_merit([[objective.gain(member) for objective in self.objectives] for member in everyone])
-            self.population, self.children = [everyone[i] for i in order[:size]], []
+            finished = [member for member in everyone if member.reached is None]
+            order = by_merit([self._gains(member) for member in finished])
+            stopped = sorted((m for m in everyone if m.reached is not None), key=_reached, reverse=True)
+            self.population, self.children = [*(finished[i] for i in order), *stopped][:size], []
 
     def state_dict(self) -> State:
         """The base's state, the population, best first, and the children so far."""
@@ -71,10 +74,17 @@ class NSGA2(Strategy):
         self.population = [Result.from_json(member) for member in state["population"]]
         self.children = [Result.from_json(member) for member in state["children"]]
 
+    def _gains(self, result: Result) -> list[float]:
+        return [objective.gain(result) for objective in self.objectives]
+
     def _winner(self) -> Genotype:
         """The better of two; the population is sorted."""
         index = min(self.rng.randrange(len(self.population)) for _ in range(2))
         return self.asked[self.population[index].digest]
+
+
+def _reached(result: Result) -> tuple[int, float]:
+    return result.reached or (0, 0.0)
 
 
 def by_merit(rows: Sequence[Row]) -> list[int]:

@@ -36,7 +36,9 @@ OBJECTIVES: dict[str, Objective] = {
         Objective("learning_energy_uJ", "min", "µJ", help="energy of learning from one image, on the same profile"),
         Objective("synops", "min", "", help="synaptic operations of one inference"),
         Objective("parameters", "min", "", help="trainable and frozen weights"),
-        Objective("T", "min", "steps", (1.0, math.inf), "time steps of one inference"),
+        Objective("T", "min", "steps", (1.0, math.inf), "time steps of one input"),
+        Objective("latency_steps", "min", "steps", (1.0, math.inf), "steps to the answer, a layer each: T + depth - 1"),
+        Objective("latency_us", "min", "µs", help="the time that they take on the profile, if it says how long"),
         Objective("locality", "max", "", (0.0, 1.0), "share of the weights that learn without a transported error"),
         Objective("robustness", "max", "", (0.0, 1.0), "accuracy under the attack that `robustness` names"),
     )

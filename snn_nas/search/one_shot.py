@@ -83,9 +83,7 @@ class OneShot(Predictor):
             slopes.append(_slope(prior, left))
             left = [value - slopes[-1] * each for value, each in zip(left, prior, strict=True)]
         middle = sum(left) / len(left)
-        self.model.fit([self.features(g) for g in known], [each - middle for each in left], self.kernel)
-        self.kernel = self.model.kernel
-        mean, deviation = self.model.predict([self.features(genotype) for genotype in candidates])
+        mean, deviation = self._predict([each - middle for each in left], candidates)
         preferred = [[self.preferences.of(genotype, part) for part in PARTS] for genotype in candidates]
         expected = mean + [sum(map(mul, slopes, parts)) for parts in preferred]
         return candidates[int((expected + float(self.given["explore"]) * deviation).argmax())]

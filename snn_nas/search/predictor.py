@@ -21,7 +21,10 @@ from snn_nas.search.result import Result
 from snn_nas.search.strategy import Space, State, Strategy
 
 if TYPE_CHECKING:
-    from snn_nas.search.gaussian import GaussianProcess
+    from snn_nas.search.gaussian import Array, GaussianProcess
+
+Gain = float | tuple[int, float] | None
+"""In one objective; how far a trial came that was stopped; None where there is nothing."""
 
 REFIT = 10
 """Results after which the kernel's scale and noise are chosen anew."""
@@ -31,11 +34,13 @@ class Predictor(Strategy):
     """The first `initial` genotypes are random; then each is the most promising of `pool` candidates.
 
     With several objectives, every proposal draws a weight for each and optimises the worst weighted rank (ParEGO,
-    Knowles 2006). A trial that did not end well counts as the worst seen in every objective, so its like is avoided.
+    Knowles 2006). In every objective, a trial that was stopped counts as worse than all that ran to their end, the more
+    so the less far it came (`Result.reached`), and one that did not end well as the worst seen, so its like is avoided.
     """
 
     name = "predictor"
     paper = "Ru et al. 2021, arXiv 2006.07556"
+    screens = True
     settings: ClassVar[Mapping[str, Setting]] = {
         "initial": Setting(10, low=2, help="random genotypes before the first prediction"),
         "pool": Setting(100, low=2, help="candidates that are predicted for each proposal"),
@@ -46,7 +51,7 @@ class Predictor(Strategy):
 
     def __init__(self, space: Space, objectives: Sequence[Objective], seed: int = 0, **given: Value) -> None:
         super().__init__(space, objectives, seed, **given)
-        self.told: dict[str, list[float | None]] = {}  # by digest, in order: the gains; None where there is none
+        self.told: dict[str, list[Gain]] = {}  # by digest, in order: one for each objective
         self.kernel: tuple[float, float] | None = None
         self.features = lru_cache(maxsize=4096)(features)
         self.model = _model()
@@ -59,16 +64,13 @@ class Predictor(Strategy):
         candidates = self._candidates(values)
         if not candidates:
             return self.space.sample(self.rng)
-        kernel = self.kernel if len(self.objectives) == 1 else None
-        self.model.fit([self.features(self.asked[digest]) for digest in self.told], values, kernel)
-        self.kernel = self.model.kernel
-        mean, deviation = self.model.predict([self.features(genotype) for genotype in candidates])
+        mean, deviation = self._predict(values, candidates)
         return candidates[int((mean + float(self.given["explore"]) * deviation).argmax())]
 
     def learn(self, result: Result) -> None:
         """Keep the gains."""
         gains = [objective.gain(result) for objective in self.objectives]
-        self.told[result.digest] = [None if math.isnan(gain) else gain for gain in gains]
+        self.told[result.digest] = [result.reached if math.isnan(gain) else gain for gain in gains]
         if len(self.told) % REFIT == 0:
             self.kernel = None
 
@@ -80,7 +82,10 @@ class Predictor(Strategy):
     def load_state_dict(self, state: State) -> None:
         """Continue where `state_dict` was taken."""
         super().load_state_dict(state)
-        self.told = {digest: list(gains) for digest, gains in state["told"].items()}
+        self.told = {
+            digest: [(each[0], each[1]) if isinstance(each, list) else each for each in gains]
+            for digest, gains in state["told"].items()
+        }
         self.kernel = state["kernel"] and (state["kernel"][0], state["kernel"][1])
         self.model = _model()
 
@@ -92,6 +97,17 @@ class Predictor(Strategy):
         weights = [self.rng.expovariate(1.0) for _ in columns]
         rows = zip(*columns, strict=True)
         return normal_scores([min(w * (score - 3.0) for w, score in zip(weights, row, strict=True)) for row in rows])
+
+    def _predict(self, values: Sequence[float], candidates: Sequence[Genotype]) -> tuple[Array, Array]:
+        """Mean and standard deviation of each candidate, learned from one value of mean 0 for each that was told.
+
+        The kernel is kept for `REFIT` results, but only of a single objective: several are weighed anew each time, and
+        one that suits another target would be kept.
+        """
+        known = [self.features(self.asked[digest]) for digest in self.told]
+        self.model.fit(known, values, self.kernel if len(self.objectives) == 1 else None)
+        self.kernel = self.model.kernel
+        return self.model.predict([self.features(genotype) for genotype in candidates])
 
     def _candidates(self, values: Sequence[float]) -> list[Genotype]:
         """New genotypes: one or two mutations away from the best, some from anywhere."""
@@ -124,9 +140,11 @@ def _model() -> GaussianProcess:
     return GaussianProcess()
 
 
-def normal_scores(values: Sequence[float | None]) -> list[float]:
-    """Ranks as quantiles of a normal distribution; ties share their rank, and None is the lowest."""
-    plain = [-math.inf if value is None else value for value in values]
+def normal_scores(values: Sequence[Gain]) -> list[float]:
+    """Ranks as quantiles of a normal distribution: None is the lowest, then pairs, then numbers; ties share a rank."""
+    plain: list[tuple[float, ...]] = [
+        (0,) if value is None else (1, *value) if isinstance(value, tuple) else (2, value) for value in values
+    ]
     order = sorted(plain)
     low = {value: i for i, value in reversed(list(enumerate(order)))}
     high = {value: i for i, value in enumerate(order)}

@@ -49,6 +49,17 @@ class Result:
         """Whether the metrics are those of a network that works."""
         return self.status == "ok"
 
+    @property
+    def reached(self) -> tuple[int, float] | None:
+        """Of a trial that was stopped: the epochs that it lasted and its best accuracy; None for every other.
+
+        By these, strategies that compare results put it above every trial that came to nothing, and below every one
+        that ran to its end, whose metrics are not to be compared with those of a shorter training.
+        """
+        if self.status != "stopped":
+            return None
+        return self.epochs, max(self.curve, default=self.metrics.get("accuracy", 0.0))
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; `from_json` gives an equal result."""
         return {

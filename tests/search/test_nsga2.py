@@ -5,6 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snn_nas.genotype import Genotype
 from snn_nas.search import Result, create, objectives
 from snn_nas.search.nsga2 import by_merit
 from snn_nas.search.pareto import crowding, dominates, ranks
@@ -67,3 +68,36 @@ def test_what_did_not_end_well_is_no_child() -> None:
     genotype = strategy.ask()
     strategy.tell(Result(str(genotype), genotype.digest, "diverged", {"accuracy": 1.0}))
     assert strategy.state_dict()["children"] == []
+
+
+def stopped(genotype: Genotype, epochs: int, accuracy: float) -> Result:
+    return Result(str(genotype), genotype.digest, "stopped", {"accuracy": accuracy}, epochs=epochs)
+
+
+def test_where_most_are_stopped_generations_go_on() -> None:
+    """As under successive halving, where two of three are: 60 trials are three generations of 20."""
+    strategy = create("nsga2", ToySpace(20), objectives(["accuracy", "energy_uJ"]), 0)
+    finished = set()
+    for number in range(60):
+        genotype = strategy.ask()
+        if number % 3:
+            strategy.tell(stopped(genotype, 1, 0.1))
+        else:
+            finished.add(genotype.digest)
+            strategy.tell(score(genotype))
+    population = strategy.state_dict()["population"]
+    assert len(population) == 20
+    assert len(strategy.parents) > 30
+    assert {member["digest"] for member in population} >= finished or len(finished) > 20
+    assert [member["status"] for member in population] == ["ok"] * len(finished) + ["stopped"] * (20 - len(finished))
+
+
+def test_the_stopped_come_after_the_finished_by_how_far_they_came() -> None:
+    strategy = create("nsga2", ToySpace(), objectives(["accuracy", "energy_uJ"]), 0, population=4)
+    asked = [strategy.ask() for _ in range(4)]
+    strategy.tell(stopped(asked[0], 1, 0.9))
+    strategy.tell(stopped(asked[1], 3, 0.2))
+    strategy.tell(stopped(asked[2], 3, 0.4))
+    strategy.tell(Result(str(asked[3]), asked[3].digest, "ok", {"accuracy": 0.1, "energy_uJ": 9.0}))
+    order = [member["digest"] for member in strategy.state_dict()["population"]]
+    assert order == [asked[i].digest for i in (3, 2, 1, 0)]

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from snn_nas.search import Result, create, objectives
 from snn_nas.search.cells201 import Cells201
 from snn_nas.search.features import features
 from snn_nas.search.gaussian import GaussianProcess
-from snn_nas.search.predictor import normal_scores
+from snn_nas.search.predictor import Predictor, normal_scores
 from snn_nas.spaces.chain import Chain
 from tests.contracts.toy import ToySpace, score
 
@@ -89,8 +90,9 @@ def test_rows_may_come_one_by_one() -> None:
 def test_normal_scores() -> None:
     assert normal_scores([5.0, 1.0, 9.0]) == pytest.approx([0.0, -0.967, 0.967], abs=1e-3)
     assert normal_scores([2.0, 2.0]) == [0.0, 0.0]
-    low, high = normal_scores([None, -1e9])
-    assert low < high
+    scores = normal_scores([None, (1, 0.9), (3, 0.2), (3, 0.4), -1e9])  # dead, three that were stopped, finished
+    assert scores == sorted(set(scores))
+    assert normal_scores([(1, 0.5), (1, 0.5)]) == [0.0, 0.0]
 
 
 def test_it_avoids_what_is_like_failures() -> None:
@@ -104,6 +106,48 @@ def test_it_avoids_what_is_like_failures() -> None:
         strategy.tell(Result(result.genotype, result.digest, "dead" if bad else "ok", result.metrics))
         failed.append(bad)
     assert sum(failed[30:]) < 8
+
+
+def test_it_learns_from_how_far_the_stopped_came() -> None:
+    """Everything is stopped: what a is decides after which epoch, and it goes where that is late."""
+    strategy = create("predictor", ToySpace(20), objectives(["accuracy", "energy_uJ"]), 0, pool=20)
+    late = []
+    for _ in range(50):
+        genotype = strategy.ask()
+        a = int(genotype.settings["a"])
+        strategy.tell(Result(str(genotype), genotype.digest, "stopped", {"accuracy": 0.5}, epochs=1 + a))
+        late.append(a >= 15)
+    assert sum(late[20:]) > 20  # of 30; by chance a quarter of them
+
+
+class Spy(GaussianProcess):
+    """Writes down which kernel it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[object] = []
+
+    def fit(self, rows: Any, y: Any, chosen: tuple[float, float] | None = None) -> None:
+        self.given.append(chosen)
+        super().fit(rows, y, chosen)
+
+
+@pytest.mark.parametrize("name", ["predictor", "darts"])
+def test_a_kernel_is_kept_for_one_objective_alone(name: str) -> None:
+    """Of several, the target is another at every proposal."""
+    given = {}
+    for wanted in (("accuracy",), ("accuracy", "energy_uJ")):
+        strategy = create(name, ToySpace(), objectives(wanted), 0, pool=8)
+        assert isinstance(strategy, Predictor)
+        strategy.model = spy = Spy()
+        if strategy.request() is not None:
+            strategy.supply({"logits": {"a": [0.0] * 8, "b": [0.0] * 8}})
+        for _ in range(26):
+            strategy.tell(score(strategy.ask()))
+        given[len(wanted)] = spy.given
+    assert given[1].count(None) == 2  # at the first prediction, and after 20 results
+    assert len(given[2]) == 16
+    assert set(given[2]) == {None}
 
 
 def test_it_works_on_the_spaces_that_we_ship() -> None:

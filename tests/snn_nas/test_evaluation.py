@@ -31,10 +31,12 @@ def test_a_trial_measures_everything_that_is_an_objective() -> None:
     assert result.status == "ok"
     assert result.epochs == 2
     assert set(result.metrics) >= {
-        "accuracy", "energy_uJ", "learning_energy_uJ", "synops", "parameters", "T", "locality", "mean_rate",
+        "accuracy", "energy_uJ", "learning_energy_uJ", "synops", "parameters", "T", "latency_steps", "locality",
+        "mean_rate",
     }  # fmt: skip
     assert all(math.isfinite(value) for value in result.metrics.values())
     assert result.metrics["locality"] == 1.0
+    assert result.metrics["latency_steps"] == 2 + 2 - 1
 
 
 def test_same_seed_same_metrics_bit_for_bit_and_another_seed_others() -> None:

@@ -140,6 +140,25 @@ def test_a_filter_that_knows_finds_the_peak_earlier() -> None:
     assert sum(needed(8, seed) for seed in range(8)) < 0.4 * sum(needed(0, seed) for seed in range(8))
 
 
+@pytest.mark.parametrize("name", ["predictor", "darts", "eg_nas"])
+def test_what_screens_by_itself_takes_no_filter(name: str, tmp_path: Path) -> None:
+    given = {"space": SPACE, "strategy": name, "filter": "sahd"}
+    with pytest.raises(UserError, match=f"strategy {name} chooses among candidates by a model of its own: leave out"):
+        Study(tmp_path, given)
+
+
+def test_of_a_local_search_the_starts_are_filtered_alone() -> None:
+    looked: list[Genotype] = []
+    space = Filtered(ToySpace(20), lambda genotype: looked.append(genotype) or accuracy(genotype), 5)  # type: ignore[func-returns-value]
+    strategy = create("local_search", space, objectives(["accuracy"]))
+    space.serve(strategy)
+    strategy.tell(score(strategy.ask()))
+    assert len(looked) == 5
+    for _ in range(3):
+        strategy.ask()
+    assert len(looked) == 5
+
+
 def test_a_search_proposes_through_it_and_goes_on_alike(tmp_path: Path) -> None:
     given = {"space": SPACE, "strategy": {"name": "evolution", "population": 3}, "filter": {"name": "sahd", "pool": 3}}
     for name in ("whole", "parts"):
