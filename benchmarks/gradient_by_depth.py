@@ -25,7 +25,7 @@ from torch import Tensor
 
 from snn_nas import data as data_sets
 from snn_nas import network as networks
-from snn_nas.controls import bp_twin, single_rule
+from snn_nas.controls import Rule, bp_twin, single_rule
 from snn_nas.data import Dataset
 from snn_nas.genotype import Genotype, Term, parse
 from snn_nas.learning import learn
@@ -91,7 +91,7 @@ def compare(network: Network, data: Dataset, batches: list[tuple[Tensor, Tensor]
 
 def measure(rule: str, seed: int, data: Dataset, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     """Both stages of one rule."""
-    text = canonical(single_rule(genotype(options.depth, options.channels), Term(rule)), data.shape, data.classes)
+    text = canonical(single_rule(genotype(options.depth, options.channels), Rule(Term(rule))), data.shape, data.classes)
     torch.manual_seed(seed)
     network = networks.build(text, data.shape, data.classes, normalise=data.normalise).to(options.device)
     shown = data.validation.batches(options.batch_size, device=options.device, drop_last=True)

@@ -21,7 +21,8 @@ from rules.registry import SHORT, TRANSPORTS, Declaration, Pair, pair, rules
 
 HERE = Path(__file__).parent
 PAGE, PICTURES = HERE / "rules.md", HERE / "images" / "rules"
-RECORD, WORTH = HERE.parent / "benchmarks" / "results" / "rules_learn.json", HERE / "images" / "rules_learn.png"
+RECORD = HERE.parent / "benchmarks" / "results" / "rules_learn.json"
+RUNS, WORTH = RECORD.with_suffix(".runs.jsonl"), HERE / "images" / "rules_learn.png"
 GROUPS = {
     "only": "every hidden layer under a rule that no error crosses",
     "deep": "three hidden layers under a rule that gets an error",
@@ -129,7 +130,21 @@ def worth(record: dict[str, Any]) -> str:
             cells = [f"`{row['contestant']}`", f"{100 * row['mean']:.1f}{spread}", over, under, str(len(row["rules"]))]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, provenance()])
+
+
+def provenance() -> str:
+    """What a reader of the runs must know of where they come from."""
+    runs = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+    dirty = sorted({run["commit"] for run in runs if run["commit"].endswith("-dirty")})
+    return (
+        f"Of the {len(runs)} [runs](../benchmarks/results/{RUNS.name}), tuning included, "
+        f"{sum(run['commit'] in dirty for run in runs)} were made at {', '.join(dirty)}: with changes that were not "
+        "committed yet, so that the commit alone does not give back their code. The keys of "
+        f"{sum('was' in run for run in runs)} runs were written anew afterwards, for the defaults of two settings "
+        "changed, `local`'s `pool` from 4 to 8 and `eprop`'s `feedback` from random to learned; `was` is the key under "
+        "which a run ran.\n"
+    )
 
 
 def draw_worth(record: dict[str, Any]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,35 @@ PACKAGES = ("torch", "spikingjelly", "snntorch", "nni", "numpy")
 
 def conditions(device: str = "cpu") -> dict[str, Any]:
     """The conditions of this process."""
-    import torch
-
-    if device == "cpu":
-        name = f"{_processor()}, {torch.get_num_threads()} threads"
-    else:
-        name = torch.cuda.get_device_name(device)
     return {
-        "device": name,
+        "device": _device(device),
         "versions": {"python": platform.python_version()} | {package: _version(package) for package in PACKAGES},
         "commit": commit(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@lru_cache
+def place(device: str = "cpu") -> dict[str, str | None]:
+    """Commit and device of one run among many, some of which may have been elsewhere.
+
+    The commit is asked for once a process: code that is changed later is not what runs here.
+    """
+    return {"commit": commit(), "device": _device(device)}
+
+
+def places(runs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Every commit and every device at which these runs ran: more than one each where the work went on elsewhere."""
+    every = list(runs)
+    return {key: sorted({str(run[key]) for run in every if run.get(key)}) for key in ("commit", "device")}
+
+
+def _device(device: str) -> str:
+    import torch
+
+    if device == "cpu":
+        return f"{_processor()}, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name(device)
 
 
 def _version(package: str) -> str | None:

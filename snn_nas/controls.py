@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from neurons.errors import UserError
 from neurons.registry import declaration
-from rules.registry import pair
-from snn_nas.genotype import Cell, Gene, Genotype, Term
+from rules.registry import Pair, pair
+from snn_nas.genotype import Cell, Gene, Genotype, Term, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A hidden layer's rule, such as `usf`, `stdp(tau=3.0)` or `ottt~usf`; `transport` where its name says none."""
+
+    term: Term
+    transport: str | None = None
+
+    @property
+    def pair(self) -> Pair:
+        """Resolved.
+
+        Raises:
+            UserError: an unknown rule or transport.
+        """
+        return pair(self.term.name, self.transport)
+
+    def __str__(self) -> str:
+        return str(self.term) if self.transport is None else f"{self.term}~{self.transport}"
+
+
+def rule(text: str) -> Rule:
+    """Read a rule.
+
+    Raises:
+        UserError: the text is none.
+    """
+    genes = parse(f"rule{{rule@{text}}}").genes
+    gene = genes[0]
+    if len(genes) != 1 or gene.rule is None or gene != Gene(Term("rule"), gene.rule, gene.transport):
+        raise UserError(f"{text!r} is no rule, such as usf, stdp(tau=3.0) or ottt~usf")
+    return Rule(gene.rule, gene.transport)
 
 
 def bp_twin(genotype: Genotype) -> Genotype:
@@ -17,16 +51,16 @@ def bp_twin(genotype: Genotype) -> Genotype:
 
 def with_rule(genotype: Genotype, rule: str, *, readout: str | None) -> Genotype:
     """The same network with every hidden layer under one rule, and the readout's error carried by `readout`."""
-    return with_rules(genotype, [Term(rule)] * len(hidden(genotype)), readout=readout)
+    return with_rules(genotype, [Rule(Term(rule))] * len(hidden(genotype)), readout=readout)
 
 
-def single_rule(genotype: Genotype, rule: Term) -> Genotype:
+def single_rule(genotype: Genotype, rule: Rule) -> Genotype:
     """The same network with every layer under one rule: where it transports an error, so does the readout, alike."""
-    transport = pair(rule.name).transport
+    transport = rule.pair.transport
     return with_rules(genotype, [rule] * len(hidden(genotype)), readout=None if transport == "none" else transport)
 
 
-def with_rules(genotype: Genotype, rules: Sequence[Term], *, readout: str | None) -> Genotype:
+def with_rules(genotype: Genotype, rules: Sequence[Rule], *, readout: str | None) -> Genotype:
     """The same network with one rule for each of its `hidden` genes, and the readout's error carried by `readout`."""
     given = iter(rules)
 
@@ -35,7 +69,8 @@ def with_rules(genotype: Genotype, rules: Sequence[Term], *, readout: str | None
             return gene
         if gene.neuron is None:
             return replace(gene, transport=readout)
-        return replace(gene, rule=next(given), transport=None)
+        rule = next(given)
+        return replace(gene, rule=rule.term, transport=rule.transport)
 
     return _mapped(genotype, change)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ RECORD, TABLE, PICTURE = "robustness.json", "robustness.md", "robustness.png"
 def robustness(
     model: Path, twin: Path | None, groups: str, images: int, split: str, out: Path | None, **given: Any
 ) -> None:
-    """Attack MODEL, a .safetensors file, or the final networks of a study's folder, which gives statistics.
+    """Attack MODEL: a .safetensors file, the folder that holds it, or a study's folder, which gives statistics.
 
     FGSM, PGD, APGD and Square in the maximum norm, transfer from the bp twin, and seven common corruptions, with sanity
     checks. Needs the extra `robustness`. Each network is written down as it ends; the same command goes on.
@@ -43,13 +44,17 @@ def robustness(
     from rich.console import Console
 
     from neurons.errors import UserError
-    from snn_nas.robustness.subjects import of_study, single
+    from snn_nas.cli.files import model_file
+    from snn_nas.robustness.subjects import is_study, of_study, single
 
-    if model.is_dir() and twin is not None:
-        raise UserError("a study has its twins with it: leave out --twin")
-    subjects = of_study(model, groups.split(",")) if model.is_dir() else single(model, twin)
-    folder = out or (model if model.is_dir() else model.parent) / "robustness"
-    _run(subjects, folder, Console(), images=images, split=split, **given)
+    if is_study(model):
+        if twin is not None:
+            raise UserError("a study has its twins with it: leave out --twin")
+        subjects, beside = of_study(model, groups.split(","), split), model
+    else:
+        path = model_file(model)
+        subjects, beside = single(path, twin), path.parent
+    _run(subjects, out or beside / "robustness", Console(), images=images, split=split, **given)
 
 
 def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int, split: str, **given: Any) -> None:
@@ -58,11 +63,11 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
 
     from neurons.errors import UserError
     from snn_nas.cli.files import data_of
-    from snn_nas.conditions import conditions
+    from snn_nas.conditions import conditions, place
     from snn_nas.evaluation import EvaluationSettings
     from snn_nas.export.weights import load, read_header
     from snn_nas.robustness.attacks import Effort
-    from snn_nas.robustness.measure import Plan, measure
+    from snn_nas.robustness.measure import Plan, measure, nothing
     from snn_nas.robustness.picture import save
     from snn_nas.robustness.record import summarise
     from snn_nas.robustness.table import table
@@ -72,8 +77,12 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
     effort = Effort(given["steps"], given["queries"], given["seed"])
     plan = Plan(eps=_sizes(given["eps"]), effort=effort)
     device = EvaluationSettings(device=given["device"]).resolve_device()
-    headers = {subject.key: read_header(subject.path) for subject in subjects}
-    data = data_of(headers[subjects[0].key], given["data"], given["root"], "train" if split == "test" else "search")
+    where = "cuda:0" if device == "cuda" else "cpu"
+    headers = {subject.key: read_header(subject.path) for subject in subjects if subject.path is not None}
+    if not headers:
+        raise UserError("every run diverged: there is no network to attack")
+    header = next(iter(headers.values()))
+    data = data_of(header, given["data"], given["root"], "train" if split == "test" else "search")
     chosen = data.test.open("robustness of final networks") if split == "test" else data.validation
     about = {"data": data.name, "images": min(images, len(chosen)), "split": split, "plan": plan.to_json()}
     journal = Journal(folder / "journal.jsonl")
@@ -82,7 +91,9 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
         journal.append({"robustness": about})
     elif records[0].get("robustness") != about:
         raise UserError(f"{folder} holds measurements of another plan or other images: give another --out")
-    found = {record["key"]: record for record in records[1:]}
+    if split == "test":
+        journal.append({"opened": asdict(data.test.openings[-1])})
+    found = {record["key"]: record for record in records if "key" in record}
     pixels, labels = next(chosen.first(images).batches(images, device=device))
     left = [subject for subject in subjects if subject.key not in found]
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
@@ -93,14 +104,18 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
             def on_step(what: str, of: Subject = subject) -> None:
                 progress.update(bar, advance=1, description=f"{of.group}, seed {of.seed}: {what}")
 
-            network = load(subject.path).to(device)
-            twin = None if subject.twin is None else load(subject.twin).to(device)
-            record = {"key": subject.key, "group": subject.group, "seed": subject.seed, "model": subject.path.name}
-            record |= {"genotype": headers[subject.key]["genotype"]}
-            record |= measure(network, pixels, labels, plan, twin=twin, on_step=on_step)
+            record = {"key": subject.key, "group": subject.group, "seed": subject.seed, "model": None, "genotype": None}
+            if subject.path is None:
+                record |= nothing(plan, transfer=subject.twin is not None)
+            else:
+                network = load(subject.path).to(device)
+                twin = None if subject.twin is None else load(subject.twin).to(device)
+                record |= {"model": subject.path.name, "genotype": headers[subject.key]["genotype"], **place(where)}
+                record |= measure(network, pixels, labels, plan, twin=twin, on_step=on_step)
             journal.append(record)
             found[subject.key] = record
-    about |= {"data_title": data.title, "conditions": conditions("cuda:0" if device == "cuda" else "cpu")}
+    opened = [record["opened"] for record in journal.read() if "opened" in record]
+    about |= {"data_title": data.title, "test_opened": opened, "conditions": conditions(where)}
     result = summarise([found[subject.key] for subject in subjects], about)
     write_json(folder / RECORD, result)
     text = table(result)
@@ -111,7 +126,7 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
 
 
 def _steps(subjects: list[Subject], plan: Plan) -> int:
-    return sum(plan.steps(transfer=subject.twin is not None) for subject in subjects)
+    return sum(plan.steps(transfer=each.twin is not None) for each in subjects if each.path is not None)
 
 
 def _sizes(text: str) -> tuple[Fraction, ...]:

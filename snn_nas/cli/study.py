@@ -20,7 +20,7 @@ RECORD, TABLE, PICTURE = "study.json", "study.md", "study.png"
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of this study; it can be resumed.")
 @click.option("--genotype", help="The mix: a genotype, or a file that holds one.")
 @click.option("--name", help="Of the study.")
-@click.option("--rules", help="Single rules to compare with, such as usf,dfa,stdp; by default the space's.")
+@click.option("--rules", help="Single rules to compare with, such as usf,dfa,stdp; by default all.")
 @click.option("--random", type=int, help="Number of random assignments.  [default: 6]")
 @click.option("--seeds", type=int, help="Runs of every contestant.  [default: 6]")
 @click.option("--lr", help="Factors on the learning rates that everyone tries, such as 0.5,1,2.")

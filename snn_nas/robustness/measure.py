@@ -90,6 +90,15 @@ def measure(
     return found
 
 
+def nothing(plan: Plan, *, transfer: bool) -> dict[str, Any]:
+    """The record of a run that diverged: there is no network, and nothing is classified rightly."""
+    attacks = dict.fromkeys((*ATTACKS, "worst", *(("transfer",) if transfer else ())), 0.0)
+    return {
+        "status": "diverged", "accuracy": 0.0, "attacks": {str(eps): dict(attacks) for eps in plan.eps},
+        "corruptions": {kind: [0.0] * len(SEVERITIES) for kind in KINDS}, "corrupted": 0.0, "checks": [],
+    }  # fmt: skip
+
+
 def _corrupted(model: Substitute, images: Tensor, labels: Tensor, kind: str, seed: int) -> list[float]:
     """Accuracy at each severity."""
     generator = torch.Generator().manual_seed(seed)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from snn_nas.conditions import places
 from snn_nas.robustness.subjects import TWIN
 from snn_nas.study.statistics import family, mean_and_deviation
 
@@ -42,7 +43,8 @@ def summarise(found: Sequence[Record], about: Record) -> Record:
     ]
     return {
         "benchmark": "robustness", **about, "groups": table, "comparisons": compared, "failed_checks": failed,
-        "networks": list(found),
+        "diverged": [f"{row['group']}, seed {row['seed']}" for row in found if row.get("status") == "diverged"],
+        "ran_at": places(found), "networks": list(found),
     }  # fmt: skip
 
 
@@ -67,4 +69,5 @@ def _means(rows: Sequence[Record]) -> Record:
         kind: [fmean(each) for each in zip(*(row["corruptions"][kind] for row in rows), strict=True)]
         for kind in rows[0]["corruptions"]
     }
-    return {"genotype": rows[0]["genotype"], "numbers": numbers, "corruptions": severities}
+    genotype = next((row["genotype"] for row in rows if row["genotype"]), None)
+    return {"genotype": genotype, "numbers": numbers, "corruptions": severities}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,20 @@ from pathlib import Path
 from neurons.errors import UserError
 from snn_nas.search.journal import Journal
 
-JOURNAL = "journal.jsonl"
+JOURNAL, STUDY = "journal.jsonl", "study.json"
 TWIN = "bp"
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A saved network: the group to which it belongs, its seed, and the twin whose images are tried on it too."""
+    """A saved network: the group to which it belongs, its seed, and the twin whose images are tried on it too.
+
+    A run that diverged left no network, and has no `path`; left out, it would flatter a rule that fails on some seeds.
+    """
 
     group: str
     seed: int
-    path: Path
+    path: Path | None
     twin: Path | None = None
 
     @property
@@ -34,15 +38,24 @@ def single(model: Path, twin: Path | None) -> list[Subject]:
     return found if twin is None else [*found, Subject(TWIN, 0, twin)]
 
 
-def of_study(folder: Path, groups: Sequence[str]) -> list[Subject]:
+def is_study(folder: Path) -> bool:
+    """Whether a study was begun in this folder."""
+    return (folder / JOURNAL).is_file() and any("study" in record for record in Journal(folder / JOURNAL).read()[:1])
+
+
+def of_study(folder: Path, groups: Sequence[str], split: str = "validation") -> list[Subject]:
     """The final networks of these contestants of a study, all seeds; each seed's bp network is the others' twin.
 
     Raises:
-        UserError: the folder holds no study, the study is unfinished, or it has no such contestant.
+        UserError: the study is unfinished, it has no such contestant, or it did not open its own test split before
+            this one is attacked on it.
     """
-    if not (folder / JOURNAL).is_file():
-        raise UserError(f"{folder} is no saved network and no folder of a study")
-    records = [record for record in Journal(folder / JOURNAL).read() if record.get("phase") == "final"]
+    if not (folder / STUDY).is_file() or not json.loads((folder / STUDY).read_text(encoding="utf-8"))["finished"]:
+        raise UserError(f"the study in {folder} is unfinished: run its command again, which goes on with it")
+    journal = Journal(folder / JOURNAL).read()
+    if split == "test" and not any("test" in record for record in journal):
+        raise UserError(f"the study in {folder} has not opened its test split yet: run its command without --no-test")
+    records = [record for record in journal if record.get("phase") == "final"]
     names = list(dict.fromkeys(record["contestant"] for record in records))
     for group in groups:
         if group not in names:
@@ -52,7 +65,7 @@ def of_study(folder: Path, groups: Sequence[str]) -> list[Subject]:
     found = []
     for group in groups:
         for record in records:
-            if record["contestant"] == group and record["status"] == "ok":
-                twin = None if group == TWIN else twins.get(record["seed"])
-                found.append(Subject(group, record["seed"], folder / record["model"], twin))
+            if record["contestant"] == group:
+                path = folder / record["model"] if record["status"] == "ok" else None
+                found.append(Subject(group, record["seed"], path, None if group == TWIN else twins.get(record["seed"])))
     return sorted(found, key=lambda subject: subject.seed)

@@ -45,6 +45,13 @@ def _notes(record: dict[str, Any]) -> list[str]:
         f"the network's own, of which the worse counts. worst: no attack of the four breaks the image; transfer: pgd's "
         f"images of the bp twin. Corruptions: {kinds}, five severities.",
     ]
+    if record["diverged"]:
+        notes += ["", f"Diverged in training, and counted as 0 everywhere: {'; '.join(record['diverged'])}."]
+    notes += [
+        line
+        for each in record["test_opened"]
+        for line in ("", f"The test split was opened at {each['at']} ({each['reason']}).")
+    ]
     failed = record["failed_checks"]
     if not failed:
         return [*notes, "", "Every sanity check holds: no stronger attack is weaker, eps = 1 reaches about 0, ..."]

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from neurons.errors import UserError
-from rules.registry import pair
 from snn_nas import spaces
-from snn_nas.controls import hidden, with_rules
+from snn_nas.controls import Rule, hidden, with_rules
 from snn_nas.credit import CreditError, check
-from snn_nas.genotype import Genotype, Term
+from snn_nas.genotype import Genotype
 from snn_nas.spaces import canonical
 
 ATTEMPTS = 1000
@@ -19,7 +18,7 @@ ATTEMPTS = 1000
 
 def assignments(
     genotype: Genotype,
-    rules: Sequence[Term],
+    rules: Sequence[Rule],
     count: int,
     rng: random.Random,
     shape: tuple[int, int, int],
@@ -44,7 +43,7 @@ def assignments(
 
 
 def assignment(
-    genotype: Genotype, rules: Sequence[Term], rng: random.Random, shape: tuple[int, int, int], classes: int
+    genotype: Genotype, rules: Sequence[Rule], rng: random.Random, shape: tuple[int, int, int], classes: int
 ) -> Genotype:
     """Every layer's rule drawn uniformly and independently, given that the credit is valid; so the readout's transport.
 
@@ -54,10 +53,10 @@ def assignment(
     from there every valid assignment can be reached. The number of steps grows with the square of the depth, as the
     border between layers that hand errors on and layers that do not wanders at random.
     """
-    carriers = sorted({pair(rule.name).transport for rule in rules} - {"none"})
+    carriers = sorted({rule.pair.transport for rule in rules} - {"none"})
     readout = rng.choice(carriers) if carriers else None
     depth = len(hidden(genotype))
-    chosen: list[Term] = [rng.choice(rules)] * depth
+    chosen: list[Rule] = [rng.choice(rules)] * depth
     alike = {rule: next(other for other in rules if _role(other) == _role(rule)) for rule in rules}
     for _ in range(20 * depth * depth):
         place = rng.randrange(depth)
@@ -67,15 +66,14 @@ def assignment(
     return with_rules(genotype, chosen, readout=readout)
 
 
-def _role(rule: Term) -> tuple[bool, bool]:
+def _role(rule: Rule) -> tuple[bool, bool]:
     """Whether a rule needs an error from above, and whether it hands one on: all that decides what is valid."""
-    resolved = pair(rule.name)
-    return resolved.declaration.error == "transported", resolved.transport != "none"
+    return rule.pair.declaration.error == "transported", rule.pair.transport != "none"
 
 
 @lru_cache(maxsize=65_536)
 def _valid(
-    genotype: Genotype, rules: tuple[Term, ...], readout: str | None, shape: tuple[int, int, int], classes: int
+    genotype: Genotype, rules: tuple[Rule, ...], readout: str | None, shape: tuple[int, int, int], classes: int
 ) -> bool:
     try:
         check(spaces.graph(with_rules(genotype, rules, readout=readout), shape, classes))

@@ -9,11 +9,10 @@ from typing import Any
 
 from neurons.errors import UserError
 from neurons.settings import Setting, nearest
-from rules.registry import pair
+from rules.registry import SHORT, Pair, names, rules
+from snn_nas.controls import Rule, rule
 from snn_nas.evaluation import EvaluationSettings
-from snn_nas.genotype import Genotype, Term, parse
-from snn_nas.spaces.genes import term
-from snn_nas.spaces.registry import kind
+from snn_nas.genotype import Genotype, parse
 from snn_nas.yaml_file import read_yaml
 
 KEYS = ("name", "genotype", "rules", "random", "others", "seeds", "first_seed", "tuning", "settings")
@@ -28,8 +27,8 @@ class Claim:
     Attributes:
         name: of the study, in its record.
         genotype: the mix that was found.
-        rules: the single rules that it is compared with, and from which random assignments draw. `frozen` and bp are
-            always compared with.
+        rules: the single rules that it is compared with, and from which random assignments draw; by default
+            `every_rule`. `frozen` and bp are always compared with.
         random: number of random assignments; run k takes assignment k and seed k, so that a run differs from the next
             in both, as a search's luck does.
         others: further mixes of the same architecture, by name; they are compared with bp.
@@ -55,9 +54,9 @@ class Claim:
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     @property
-    def terms(self) -> tuple[Term, ...]:
+    def singles(self) -> tuple[Rule, ...]:
         """The rules, read."""
-        return tuple(term(rule) for rule in self.rules)
+        return tuple(map(rule, self.rules))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; equal claims give equal ones."""
@@ -104,13 +103,10 @@ def claim(given: Mapping[str, Any]) -> Claim:
     genotype = parse(given["genotype"])
     tuning = {**TUNING, **_mapping(given, "tuning")}
     _known(tuning, TUNING, "a claim's tuning")
-    rules = given.get("rules")
-    if rules is None:
-        rules = kind(genotype.space.name).__dataclass_fields__["rules"].default  # type: ignore[attr-defined]
     return Claim(
         name=str(given.get("name", "study")),
         genotype=genotype,
-        rules=_rules(rules),
+        rules=_rules(every_rule() if given.get("rules") is None else given["rules"]),
         random=_whole(given.get("random", Claim.random), 0, "random"),
         others=_others(_mapping(given, "others")),
         seeds=_whole(given.get("seeds", Claim.seeds), 2, "seeds"),
@@ -122,14 +118,35 @@ def claim(given: Mapping[str, Any]) -> Claim:
     )
 
 
+def every_rule() -> tuple[str, ...]:
+    """All that can train every hidden layer of a network, but for bp: what a mix must beat to beat every single rule.
+
+    An update that needs an error from above and whose name says nothing of how it is handed on hands it on by `usf`;
+    by `exact` it would be back-propagation's. Where feedback stays as drawn unless one says otherwise, it is there as
+    learned as well.
+    """
+    found = []
+    for name in names():
+        declaration = rules()[SHORT[name][0] if name in SHORT else name]
+        needs = declaration.error == "transported" and name not in SHORT
+        if name in ("bp", "frozen") or declaration.readout or (needs and Pair(declaration, "usf").name in SHORT):
+            continue
+        found.append(f"{name}~usf" if needs else name)
+        if (feedback := declaration.settings.get("feedback")) is not None and feedback.default == "random":
+            found.append(f"{name}(feedback=learned)")
+    return tuple(found)
+
+
 def _rules(given: Any) -> tuple[str, ...]:
     if not isinstance(given, (list, tuple)) or not given:
         raise UserError(f"rules is a list of at least one rule, not {given!r}")
-    names = list(dict.fromkeys(str(term(str(rule))) for rule in given if str(rule) not in ("frozen", "bp")))
-    for name in names:
-        if pair(term(name).name).declaration.readout:
-            raise UserError(f"rule {name!r} is the readout's, no hidden layer's")
-    return tuple(names)
+    found = dict.fromkeys(rule(str(name)) for name in given if str(name) not in ("frozen", "bp"))
+    for each in found:
+        if each.pair.declaration.readout:
+            raise UserError(f"rule {str(each)!r} is the readout's, no hidden layer's")
+        if each.pair.declaration.error == "transported" and each.pair.transport == "none":
+            raise UserError(f"rule {str(each)!r} on every layer must hand its error on: write {each}~usf")
+    return tuple(map(str, found))
 
 
 def _others(given: Mapping[str, Any]) -> dict[str, Genotype]:

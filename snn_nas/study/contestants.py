@@ -8,7 +8,7 @@ from typing import Literal
 
 from neurons.errors import UserError
 from snn_nas import data, spaces
-from snn_nas.controls import bp_twin, single_rule
+from snn_nas.controls import Rule, bp_twin, single_rule
 from snn_nas.credit import check
 from snn_nas.evaluation import check_encoding
 from snn_nas.genotype import Genotype, Term
@@ -54,14 +54,14 @@ def contestants(claim: Claim) -> list[Contestant]:
         if spelled(bp_twin(other)) != twin:
             raise UserError(f"others: {name} has another architecture than the mix, so no twin in common with it")
         found.append(Contestant(name, "other", (other,)))
-    for rule in claim.terms:
+    for rule in claim.singles:
         found.append(Contestant(str(rule), "single", (spelled(single_rule(mix, rule)),)))
-    found.append(Contestant("frozen", "frozen", (spelled(single_rule(mix, Term("frozen"))),)))
+    found.append(Contestant("frozen", "frozen", (spelled(single_rule(mix, Rule(Term("frozen")))),)))
     same = [each.name for each in found[1:] if mix in each.variants]
     if same or mix == twin:
         raise UserError(f"the mix is {same[0] if same else 'bp'} on every layer: there is nothing to compare it with")
     taken = [variant for each in found for variant in each.variants]
-    drawn = assignments(mix, claim.terms, claim.random, random.Random(claim.first_seed), shape, classes, taken)
+    drawn = assignments(mix, claim.singles, claim.random, random.Random(claim.first_seed), shape, classes, taken)
     if drawn:
         found.append(Contestant("random", "random", tuple(drawn)))
     found.append(Contestant("bp", "bp", (twin,)))

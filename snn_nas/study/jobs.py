@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+from snn_nas.conditions import place
 from snn_nas.controls import with_threshold
 from snn_nas.evaluation import EvaluationSettings, fit, measure
 from snn_nas.genotype import Genotype, parse
@@ -43,9 +44,13 @@ class Job:
 
     @property
     def model(self) -> str:
-        """The file of a final run's weights, within the study's folder."""
+        """The file of a final run's weights, within the study's folder.
+
+        The digest tells apart whoever is called alike once a name is spelled as a file's: `dfa(feedback=learned)`
+        and a mix called `dfa_feedback_learned_`.
+        """
         name = "".join(letter if letter.isalnum() else "-" for letter in self.contestant)
-        return f"models/{name}-{self.seed}.safetensors"
+        return f"models/{name}-{self.tuned.digest}-{self.seed}.safetensors"
 
     @property
     def tuned(self) -> Genotype:
@@ -57,7 +62,8 @@ def run(job: Job, settings: EvaluationSettings, folder: Path) -> Record:
     """Train and measure on validation data; a final run saves its weights and costs too.
 
     A run whose loss is no number is worth what guessing is, so that no rule gains by failing on some seeds; a network
-    that falls silent is trained to the end and counts as it is.
+    that falls silent is trained to the end and counts as it is. Each run says where it ran: a study may go on at
+    another commit, or on another device.
     """
     from snn_nas.export import weights
     from snn_nas.training import Diverged
@@ -67,6 +73,7 @@ def run(job: Job, settings: EvaluationSettings, folder: Path) -> Record:
     training = {**settings.training, "lr": float(settings.training.get("lr", 1.0)) * job.lr}
     own = replace(settings, training=training)
     record: Record = {"key": job.key, "contestant": job.contestant, "phase": job.phase, "seed": job.seed}
+    record |= place("cuda:0" if settings.resolve_device() == "cuda" else "cpu")
     try:
         network, history = fit(job.tuned, own, data, job.seed, patient=True)
     except Diverged as error:

@@ -7,13 +7,17 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from snn_nas.conditions import conditions
+from snn_nas import spaces
+from snn_nas.conditions import conditions, places
 from snn_nas.data import describe
+from snn_nas.evaluation import EvaluationSettings
+from snn_nas.genotype import Genotype
 from snn_nas.study.contestants import Contestant
 from snn_nas.study.jobs import Record
 from snn_nas.study.opening import measured, openings
 from snn_nas.study.statistics import LEAST_RUNS, Comparison, family, mean_and_deviation
 from snn_nas.study.study import Study
+from snn_nas.training_settings import Training
 
 COSTS = ("energy_uJ", "learning_energy_uJ")
 
@@ -55,8 +59,19 @@ def summarise(study: Study) -> dict[str, Any]:
         "least_runs": LEAST_RUNS,
         "test_opened": openings(study),
         "seconds": round(sum(record.get("seconds", 0.0) for record in study.results.values()), 1),
+        "ran_at": places(study.results.values()),
         "conditions": conditions("cuda:0" if settings.resolve_device() == "cuda" else "cpu"),
     }
+
+
+def passes(genotype: Genotype, settings: EvaluationSettings) -> int:
+    """How often training goes through the data: `epochs`, and before them `layerwise_epochs` for each layer whose rule
+    learns before the others.
+    """
+    entry, training = describe(settings.data), Training(**settings.training)  # type: ignore[arg-type]
+    layers = spaces.graph(genotype, entry.shape, entry.classes).layers
+    alone = sum(node.pair.declaration.order == "layerwise" for node in layers)
+    return training.epochs + training.layerwise_epochs * alone
 
 
 def _row(study: Study, contestant: Contestant, known: dict[str, float] | None) -> dict[str, Any]:
@@ -67,10 +82,12 @@ def _row(study: Study, contestant: Contestant, known: dict[str, float] | None) -
         record = study.results[job.key]
         run: Record = {"seed": job.seed, "genotype": str(job.tuned), "status": record["status"]}
         run |= {"lr": job.lr, "threshold": job.threshold, "validation": record["accuracy"]}
+        run |= {"passes": passes(job.tuned, study.claim.settings)}
         if known is not None:
             run["test"] = known[job.key]
         runs.append(run | record.get("costs", {}) | {"model": record.get("model"), "shares": record.get("shares")})
     row: dict[str, Any] = {"name": contestant.name, "kind": contestant.kind, "runs": runs, "tuning": []}
+    row["passes"] = sorted({run["passes"] for run in runs})
     for variant in range(len(contestant.variants)):
         tries = study.tuning(contestant, variant)
         row["tuning"].append(

@@ -23,6 +23,7 @@ class Comparison:
     Attributes:
         difference: mean of a - mean of b; `low` and `high` bound it with 95 % confidence (Welch).
         p: two-sided, of the permutation test of the means; `least_p` is what no test of so many runs gets below.
+        exact: whether every way to divide the runs was tried, or so many random ones.
         p_holm: p corrected for all comparisons of its family.
         significant: whether `p_holm` is below 0.05; None where there are too few runs to claim anything.
     """
@@ -35,6 +36,7 @@ class Comparison:
     p: float
     least_p: float
     runs: tuple[int, int]
+    exact: bool = True
     p_holm: float = math.nan
     significant: bool | None = None
 
@@ -66,8 +68,10 @@ def family(runs: Mapping[tuple[str, str], tuple[Sequence[float], Sequence[float]
 def compare(a: str, b: str, xs: Sequence[float], ys: Sequence[float]) -> Comparison:
     """One comparison, uncorrected."""
     low, high = interval(xs, ys)
-    least = min(2 / math.comb(len(xs) + len(ys), len(xs)), 1.0)
-    return Comparison(a, b, fmean(xs) - fmean(ys), low, high, permutation_test(xs, ys), least, (len(xs), len(ys)))
+    ways = math.comb(len(xs) + len(ys), len(xs))
+    least, runs = min(2 / ways, 1.0), (len(xs), len(ys))
+    p = permutation_test(xs, ys)
+    return Comparison(a, b, fmean(xs) - fmean(ys), low, high, p, least, runs, exact=ways <= RESAMPLES)
 
 
 def permutation_test(xs: Sequence[float], ys: Sequence[float]) -> float:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from snn_nas.report.words import NONE, energy, percent
+from snn_nas.study.statistics import RESAMPLES
 
 HEADS = (
-    "network", "{value} accuracy", "runs", "the mix is ahead by", "p", "p (Holm)", "so the mix is", "locality",
-    "inference", "learning", "tuned to",
+    "network", "{value} accuracy", "runs", "passes", "the mix is ahead by", "p", "p (Holm)", "so the mix is",
+    "locality", "inference", "learning", "tuned to",
 )  # fmt: skip
 
 
@@ -36,6 +37,7 @@ def _cells(row: dict[str, Any], against: dict[str, Any] | None, value: str) -> l
         row["name"],
         f"{percent(accuracy['mean'], 2)} ± {100 * accuracy['deviation']:.2f}",
         str(accuracy["runs"]),
+        " to ".join(map(str, dict.fromkeys((row["passes"][0], row["passes"][-1])))),
         *compared,
         f"{row['locality']['mean']:.2f}" if "locality" in row else NONE,
         *costs,
@@ -57,18 +59,28 @@ def _notes(record: dict[str, Any]) -> list[str]:
     opened = record["test_opened"]
     return [
         f"{record['data_title']}, {budget}; one architecture, equal coverage: all layers under the rule that names "
-        f"the row. ± is the deviation over runs, in points; intervals are of 95 %. Energies of one inference and of "
-        f"learning from one image on the profile {record['profile']}.",
+        "the row. passes: over the training data; a layer that learns before the others takes some of its own. ± is "
+        "the deviation over runs, in points; intervals are of 95 %. Energies of one inference and of learning from one "
+        f"image on the profile {record['profile']}.",
         "",
         f"Everyone was tuned alike: {tries} tries (learning rate x {tuning['lr']}, threshold x {tuning['threshold']}), "
-        f"chosen on validation images. p: two-sided permutation test of the means, exact for so few runs; corrected "
-        f"for {len(record['accuracy'])} comparisons (Holm). No significance is claimed below {record['least_runs']} "
-        "runs." + _edge(record),
+        f"chosen on validation images. p: two-sided permutation test of the means, {_ways(record)}; corrected for "
+        f"{len(record['accuracy'])} comparisons (Holm). No significance is claimed below {record['least_runs']} runs."
+        + _edge(record),
         "",
         f"The test split was opened {len(opened)} time{'s' * (len(opened) != 1)}"
         + "".join(f", at {each['at']} ({each['reason']})" for each in opened)
         + ".",
     ]
+
+
+def _ways(record: dict[str, Any]) -> str:
+    """How the runs were divided."""
+    random = [each["b"] for each in record["accuracy"] if not each["exact"]]
+    if not random:
+        return "over every way to divide the runs"
+    against = "" if len(random) == len(record["accuracy"]) else f" against {', '.join(random)}"
+    return f"over {RESAMPLES:,} random ways to divide the runs{against}"
 
 
 def _edge(record: dict[str, Any]) -> str:

@@ -15,8 +15,11 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import results_table  # noqa: E402
 
+from snn_nas.study.claim import every_rule  # noqa: E402
 from snn_nas.study.statistics import family  # noqa: E402
 
+RULES = every_rule()
+N = len(RULES)
 LOW, HIGH = [0.70, 0.71, 0.72, 0.70, 0.71, 0.73], [0.80, 0.81, 0.82, 0.80, 0.81, 0.83]
 
 
@@ -27,7 +30,7 @@ def contestant(name: str, kind: str, accuracies: list[float], energy: float, loc
         "energy_uJ": energy, "learning_energy_uJ": 3 * energy,
     }  # fmt: skip
     numbers = {key: {"mean": mean, "deviation": 0.01, "runs": 6} for key, mean in means.items()}
-    return {"name": name, "kind": kind, "runs": runs, "tuning": [], **numbers}
+    return {"name": name, "kind": kind, "runs": runs, "passes": [3], "tuning": [], **numbers}
 
 
 def compared(a: str, b: str, xs: list[float], ys: list[float], key: str = "test") -> dict[str, Any]:
@@ -38,7 +41,7 @@ def compared(a: str, b: str, xs: list[float], ys: list[float], key: str = "test"
 
 @pytest.fixture
 def study() -> dict[str, Any]:
-    """The mix beats frozen and usf, lies 10 points below bp, and costs less."""
+    """The mix beats every rule, frozen and chance, lies 10 points below bp, and costs less."""
     costs = [10.0, 11.0, 12.0, 10.5, 11.5, 12.5], [20.0, 21.0, 22.0, 20.5, 21.5, 22.5]
     return {
         "benchmark": "study", "name": "s", "data_title": "Fashion-MNIST", "profile": "45nm_fp32", "measured_on": "test",
@@ -48,12 +51,12 @@ def study() -> dict[str, Any]:
             "settings": {"train": 4000, "training": {"epochs": 3}},
         },
         "contestants": [
-            contestant("mix", "mix", HIGH, 11.0), contestant("usf", "single", LOW, 11.0, 0.3),
+            contestant("mix", "mix", HIGH, 11.0), *(contestant(rule, "single", LOW, 11.0, 0.3) for rule in RULES),
             contestant("frozen", "frozen", LOW, 5.0), contestant("random", "random", LOW, 11.0),
             contestant("bp", "bp", [x + 0.1 for x in HIGH], 21.0, 0.3),
         ],
         "accuracy": [
-            *(compared("mix", name, HIGH, LOW) for name in ("usf", "frozen", "random")),
+            *(compared("mix", name, HIGH, LOW) for name in (*RULES, "frozen", "random")),
             compared("mix", "bp", HIGH, [x + 0.1 for x in HIGH]),
         ],
         "others": [],
@@ -82,7 +85,8 @@ def test_without_records_nothing_is_measured(tmp_path: Path) -> None:
 
 def test_each_claim_by_its_numbers(tmp_path: Path, study: dict[str, Any]) -> None:
     rows = claims(tmp_path, study)
-    assert "**holds** (3 of 3); mix 81.17 % ± 1.00" in rows[1]
+    whole = f"**holds** ({N + 2} of {N + 2}; {N} of {N} registered rules); mix 81.17 % ± 1.00"
+    assert whole in rows[1]
     assert "+10.00 (" in rows[1]
     assert "**does not hold**" in rows[2]  # ten points below bp
     assert "**does not hold**; mix 81.17 %" in rows[3]  # at locality 1, and more than four points
@@ -93,12 +97,52 @@ def test_each_claim_by_its_numbers(tmp_path: Path, study: dict[str, Any]) -> Non
 
 
 def test_one_rule_that_is_not_beaten_is_enough(tmp_path: Path, study: dict[str, Any]) -> None:
-    study["accuracy"][0] = compared("mix", "usf", HIGH, HIGH)
-    assert "**does not hold of all** (2 of 3)" in claims(tmp_path, study)[1]
+    study["accuracy"][0] = compared("mix", RULES[0], HIGH, HIGH)
+    assert f"**does not hold of all** ({N + 1} of {N + 2};" in claims(tmp_path, study)[1]
+
+
+def test_a_claim_of_every_rule_is_open_while_one_was_not_tried(tmp_path: Path, study: dict[str, Any]) -> None:
+    tried = [each for each in study["accuracy"] if each["b"] not in ("eprop", "ottt~usf")]
+    row = claims(tmp_path, {**study, "accuracy": tried})[1]
+    tally = f"({N} of {N}; {N - 2} of {N} registered rules; not tried: eprop, ottt~usf)"
+    assert f"**open: not every rule was tried** {tally}" in row
+    without_chance = [each for each in study["accuracy"] if each["b"] != "random"]
+    row = claims(tmp_path, {**study, "accuracy": without_chance})[1]
+    tally = f"({N + 1} of {N + 1}; {N} of {N} registered rules; not tried: random)"
+    assert f"**open: not every rule was tried** {tally}" in row
+    tried[0] = compared("mix", tried[0]["b"], HIGH, HIGH)  # one that was tried and not beaten decides all the same
+    assert "**does not hold of all**" in claims(tmp_path, {**study, "accuracy": tried})[1]
+
+
+def test_every_place_of_a_studys_runs_is_named(tmp_path: Path, study: dict[str, Any]) -> None:
+    study["ran_at"] = {"commit": ["abc", "def"], "device": ["cpu", "gpu"]}
+    claims(tmp_path, study)
+    text = results_table.page(tmp_path / "benchmarks" / "results")
+    assert "cpu and gpu, torch 2, commits abc, def, t; record: [" in text
+
+
+def test_robustness_is_open_where_a_check_fails_or_a_run_diverged(tmp_path: Path) -> None:
+    number = {"mean": 0.5, "deviation": 0.1, "runs": 6}
+    numbers = {"worst at 1/50": number, "corrupted": number}
+    groups = {name: {"genotype": "g", "numbers": numbers, "corruptions": {"jpeg": [0.5]}} for name in ("mix", "bp")}
+    record: dict[str, Any] = {
+        "benchmark": "robustness", "data_title": "Fashion-MNIST", "split": "test", "images": 9, "groups": groups,
+        "comparisons": [compared("mix", "bp", HIGH, LOW, key=key) for key in numbers],
+        "plan": {"steps": 1, "queries": 1, "sharpness": [1.0]}, "failed_checks": [], "diverged": [], "test_opened": [],
+        "conditions": {"device": "d", "versions": {"torch": "2"}, "commit": "c", "at": "t"},
+    }  # fmt: skip
+    assert "**holds**; worst at 1/50: mix 50.0 %" in claims(tmp_path, record)[4]
+    failed = [{"network": "mix, seed 0", "name": "gradients are alive", "detail": "at 3%"}]
+    row = claims(tmp_path, {**record, "failed_checks": failed})[4]
+    assert "**open**; worst" in row
+    assert "1 sanity checks do not hold" in row
+    row = claims(tmp_path, {**record, "diverged": ["bp, seed 3"]})[4]
+    assert "**open**; worst" in row
+    assert "diverged, and counted as 0: bp, seed 3" in row
 
 
 def test_too_few_runs_claim_nothing(tmp_path: Path, study: dict[str, Any]) -> None:
-    study["accuracy"] = [compared("mix", name, HIGH[:5], LOW) for name in ("usf", "frozen", "random", "bp")]
+    study["accuracy"] = [compared("mix", name, HIGH[:5], LOW) for name in (*RULES, "frozen", "random", "bp")]
     rows = claims(tmp_path, study)
     assert "**no claim: too few runs**" in rows[1]
     assert "**no claim: 5 runs, 6 are needed**" in rows[2]
@@ -106,11 +150,11 @@ def test_too_few_runs_claim_nothing(tmp_path: Path, study: dict[str, Any]) -> No
 
 def test_margins_are_of_the_interval(tmp_path: Path, study: dict[str, Any]) -> None:
     near = copy.deepcopy(study)
-    near["accuracy"][3] = compared("mix", "bp", HIGH, [x + 0.02 for x in HIGH])
+    near["accuracy"][-1] = compared("mix", "bp", HIGH, [x + 0.02 for x in HIGH])
     rows = claims(tmp_path, near)
     assert "**does not hold**" in rows[2] or "**open**" in rows[2]
     assert "**holds**" in rows[3]  # two points below, certainly less than four
-    near["accuracy"][3] = compared("mix", "bp", HIGH, HIGH)
+    near["accuracy"][-1] = compared("mix", "bp", HIGH, HIGH)
     assert "**open**" in claims(tmp_path, near)[2]  # equal means, but the interval is wider than a point
 
 

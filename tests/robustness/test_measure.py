@@ -136,16 +136,28 @@ def saved(path: Path, first: str, second: str) -> Path:
     return path
 
 
-def test_the_command_measures_a_study_resumes_and_writes_its_files(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
+def studied(folder: Path, *, diverged: str = "") -> Path:
+    """A finished study of two contestants and two seeds, its test split shut; one run may have `diverged`."""
+    journal = Journal(folder / "journal.jsonl")
     journal.append({"study": {}})
     for seed in (0, 1):
         for group, rules in (("mix", ("gradient", "frsf")), ("bp", ("gradient", "bp"))):
-            model = f"models/{group}-{seed}.safetensors"
-            saved(tmp_path / model, *rules)
             record = {"key": f"final/{group}/{seed}", "phase": "final", "contestant": group, "seed": seed}
+            if f"{group}/{seed}" == diverged:
+                journal.append({**record, "status": "diverged"})
+                continue
+            model = f"models/{group}-{seed}.safetensors"
+            saved(folder / model, *rules)
             journal.append({**record, "status": "ok", "model": model})
-    words = ["robustness", str(tmp_path), "--images", "12", "--eps", "0.1", "--steps", "2", "--queries", "3"]
+    (folder / "study.json").write_text('{"finished": true}')
+    return folder
+
+
+LITTLE = ["--images", "12", "--eps", "0.1", "--steps", "2", "--queries", "3"]
+
+
+def test_the_command_measures_a_study_resumes_and_writes_its_files(tmp_path: Path) -> None:
+    words = ["robustness", str(studied(tmp_path)), *LITTLE]
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0
     folder = tmp_path / "robustness"
@@ -165,6 +177,58 @@ def test_the_command_measures_a_study_resumes_and_writes_its_files(tmp_path: Pat
         CliRunner().invoke(cli, [*words, "--steps", "3"], catch_exceptions=False)
     with pytest.raises(UserError, match=r"no final runs of 'dfa'; it has mix, bp"):
         of_study(tmp_path, ["dfa"])
+    assert record["ran_at"]["device"] == [record["conditions"]["device"]]
+    assert record["test_opened"] == record["diverged"] == []
+
+
+def test_a_folder_that_train_wrote_is_the_network_within(tmp_path: Path) -> None:
+    """As `evaluate` takes it."""
+    saved(tmp_path / "model" / "weights.safetensors", "gradient", "frsf")
+    done = CliRunner().invoke(cli, ["robustness", str(tmp_path / "model"), *LITTLE], catch_exceptions=False)
+    assert done.exit_code == 0
+    record = json.loads((tmp_path / "model" / "robustness" / "robustness.json").read_text())
+    assert [row["key"] for row in record["networks"]] == ["network/0"]
+
+
+def test_an_unfinished_study_is_refused(tmp_path: Path) -> None:
+    studied(tmp_path)
+    with pytest.raises(UserError, match="leave out --twin"):
+        CliRunner().invoke(cli, ["robustness", str(tmp_path), "--twin", "x", *LITTLE], catch_exceptions=False)
+    (tmp_path / "study.json").write_text('{"finished": false}')
+    with pytest.raises(UserError, match="is unfinished: run its command again"):
+        CliRunner().invoke(cli, ["robustness", str(tmp_path), *LITTLE], catch_exceptions=False)
+    (tmp_path / "study.json").unlink()  # killed before it wrote its first record
+    with pytest.raises(UserError, match="is unfinished"):
+        of_study(tmp_path, ["mix"])
+
+
+def test_a_run_that_diverged_is_named_and_counts_as_nothing(tmp_path: Path) -> None:
+    studied(tmp_path, diverged="mix/1")
+    done = CliRunner().invoke(cli, ["robustness", str(tmp_path), *LITTLE], catch_exceptions=False)
+    assert done.exit_code == 0
+    record = json.loads((tmp_path / "robustness" / "robustness.json").read_text())
+    assert record["diverged"] == ["mix, seed 1"]
+    assert "counted as 0 everywhere: mix, seed 1." in done.output
+    rows = {row["key"]: row for row in record["networks"]}
+    assert set(rows["mix/1"]["attacks"]["1/10"]) == set(rows["mix/0"]["attacks"]["1/10"])  # transfer among them
+    for name, number in record["groups"]["mix"]["numbers"].items():
+        whole = {"accuracy": rows["mix/0"]["accuracy"], "corrupted": rows["mix/0"]["corrupted"]}
+        whole |= {f"{attack} at 1/10": value for attack, value in rows["mix/0"]["attacks"]["1/10"].items()}
+        assert number == {"mean": pytest.approx(whole[name] / 2), "deviation": number["deviation"], "runs": 2}
+    assert record["groups"]["mix"]["genotype"] == rows["mix/0"]["genotype"]
+
+
+def test_the_test_split_waits_for_the_studys_own_opening_and_is_written_down(tmp_path: Path) -> None:
+    studied(tmp_path)
+    words = ["robustness", str(tmp_path), "--of", "bp", "--split", "test", *LITTLE]
+    with pytest.raises(UserError, match="has not opened its test split yet"):
+        CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert not (tmp_path / "robustness").exists()
+    Journal(tmp_path / "journal.jsonl").append({"test": {}})
+    assert CliRunner().invoke(cli, words, catch_exceptions=False).exit_code == 0
+    record = json.loads((tmp_path / "robustness" / "robustness.json").read_text())
+    assert [each["reason"] for each in record["test_opened"]] == ["robustness of final networks"]
+    assert "The test split was opened at" in (tmp_path / "robustness" / "robustness.md").read_text()
 
 
 def test_the_cheap_form(images: Tensor) -> None:

@@ -11,15 +11,16 @@ from scipy.stats import chisquare
 
 from neurons.errors import UserError
 from snn_nas import spaces
-from snn_nas.controls import hidden, with_rules
+from snn_nas.controls import hidden, rule, with_rules
 from snn_nas.credit import CreditError, check
-from snn_nas.genotype import Genotype, Term, parse
+from snn_nas.genotype import Genotype, parse
 from snn_nas.spaces import canonical
 from snn_nas.study.assignment import assignment, assignments
 
 SHAPE, CLASSES = (1, 8, 8), 10
 THREE = parse("chain(T=2){conv(c=4)@local/lif; conv(c=4)@local/lif; conv(c=4)@local/lif; readout@delta}")
-POOL = (Term("usf"), Term("fa"), Term("stdp"))
+LOCAL = (rule("stdp"), rule("dfa"))
+POOL = tuple(map(rule, ("usf", "fa", "stdp")))
 
 
 def valid(genotype: Genotype) -> bool:
@@ -57,13 +58,13 @@ def test_they_are_canonical_different_and_none_of_the_others() -> None:
     assert len(set(found)) == 3
     assert all(canonical(genotype, SHAPE, CLASSES) == genotype for genotype in found)
     one = parse("chain(T=2){conv(c=4)@local/lif; readout@delta}")
-    stdp, dfa = (canonical(with_rules(one, [Term(rule)], readout=None), SHAPE, CLASSES) for rule in ("stdp", "dfa"))
+    stdp, dfa = (canonical(with_rules(one, [each], readout=None), SHAPE, CLASSES) for each in LOCAL)
     for _ in range(5):
-        assert assignments(one, (Term("stdp"), Term("dfa")), 1, rng, SHAPE, CLASSES, [stdp]) == [dfa]
+        assert assignments(one, LOCAL, 1, rng, SHAPE, CLASSES, [stdp]) == [dfa]
 
 
 def test_more_than_there_are_is_one_clear_line() -> None:
     one = parse("chain(T=2){conv(c=4)@local/lif; readout@delta}")
     with pytest.raises(UserError, match="only 2 other networks"):
-        assignments(one, (Term("stdp"), Term("dfa")), 5, random.Random(0), SHAPE, CLASSES)
+        assignments(one, LOCAL, 5, random.Random(0), SHAPE, CLASSES)
     assert assignments(one, POOL, 0, random.Random(0), SHAPE, CLASSES) == []

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from neurons.errors import UserError
-from snn_nas.controls import bp_twin, hidden, single_rule, with_threshold
-from snn_nas.genotype import Term, parse
+from rules.registry import names
+from snn_nas import spaces
+from snn_nas.controls import bp_twin, hidden, rule, single_rule, with_threshold
+from snn_nas.credit import check
+from snn_nas.genotype import parse
 from snn_nas.spaces import canonical
-from snn_nas.study.claim import claim
+from snn_nas.study.claim import claim, every_rule
 from snn_nas.study.contestants import contestants
 
 MIX = "chain(T=2){conv(c=8)@local/lif(threshold=0.5); conv(c=8)@frsf/lif; readout@delta~usf}"
@@ -52,7 +55,25 @@ def test_thresholds_are_multiplied_and_nothing_else_changes() -> None:
 
 
 def test_single_rules_may_have_settings() -> None:
-    assert str(hidden(single_rule(parse(MIX), Term.of("stdp", a_minus=0.3)))[0].rule) == "stdp(a_minus=0.3)"
+    assert str(hidden(single_rule(parse(MIX), rule("stdp(a_minus=0.3)")))[0].rule) == "stdp(a_minus=0.3)"
+
+
+def test_an_update_by_itself_names_how_it_hands_its_error_on() -> None:
+    single = single_rule(parse(MIX), rule("ottt~usf"))
+    assert [(str(gene.rule), gene.transport) for gene in single.genes] == [("ottt", "usf")] * 2 + [("delta", "usf")]
+    drawn = contestants(claim({**GIVEN, "rules": ["ottt~usf", "stdp"], "random": 1}))[-2].variants[0]
+    assert {str(gene.rule) for gene in hidden(drawn)} == {"ottt", "stdp"}
+
+
+def test_by_default_a_mix_meets_every_rule_and_each_trains_a_whole_network() -> None:
+    left_out = {"bp", "gradient", "frozen", "delta"}  # `gradient` has a transport's name; the readout's is no layer's
+    every = every_rule()
+    assert {name.partition("(")[0].partition("~")[0] for name in every} == {*names()} - left_out
+    assert {"dfa(feedback=learned)", "dfa", "ottt~usf"} <= {*every}
+    assert claim({"genotype": MIX}).rules == every
+    for name in every:
+        credit = check(spaces.graph(single_rule(parse(MIX), rule(name)), (1, 8, 8), 10))
+        assert credit.shares["bp"] == credit.shares["frozen"] == 0.0, name
 
 
 def test_another_mix_must_share_the_twin() -> None:
@@ -72,6 +93,10 @@ def test_another_mix_must_share_the_twin() -> None:
         ({"seeds": 1}, "seeds is at least 2"),
         ({"rules": []}, "rules is a list"),
         ({"rules": ["delta"]}, "is the readout's"),
+        ({"rules": ["ottt"]}, "must hand its error on: write ottt~usf"),
+        ({"rules": ["usf/lif"]}, "is no rule"),
+        ({"rules": ["usf; x@fa"]}, "is no rule"),
+        ({"rules": ["usf~fa"]}, "names its transport already"),
         ({"rules": ["sdtp"]}, "did you mean 'stdp'"),
         ({"tuning": {"lr": []}}, "lr is a list of factors"),
         ({"tuning": {"lr": [0.0]}}, "lr is at least"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from neurons.errors import UserError
+from snn_nas.conditions import commit, conditions
 from snn_nas.evaluation import EvaluationSettings
 from snn_nas.study import study as studies
 from snn_nas.study.claim import Claim, claim
@@ -117,6 +118,7 @@ def test_a_real_study_end_to_end(tmp_path: Path) -> None:
     json.dumps(record, allow_nan=False)
     assert record["measured_on"] == "test"
     assert [each["b"] for each in record["accuracy"]] == ["local", "frozen", "bp"]
+    assert record["ran_at"] == {"commit": [commit()], "device": [conditions()["device"]]}
     assert {each["measured"] for each in record["costs"]} == {"energy_uJ", "learning_energy_uJ"}
     assert all(each["significant"] is None for each in record["accuracy"])  # two runs claim nothing
     text = table(record)
@@ -126,6 +128,55 @@ def test_a_real_study_end_to_end(tmp_path: Path) -> None:
     # two at once, in processes of their own: the same numbers, bit for bit
     parallel = Study(small, tmp_path / "two")
     assert parallel.run(workers=2) is True
-    plain = [{k: v for k, v in record.items() if k != "seconds"} for record in study.results.values()]
-    other = [{k: v for k, v in parallel.results[r["key"]].items() if k != "seconds"} for r in plain]
+    own = ("seconds", "device")  # half of the threads each
+    plain = [{k: v for k, v in record.items() if k not in own} for record in study.results.values()]
+    other = [{k: v for k, v in parallel.results[r["key"]].items() if k not in own} for r in plain]
     assert other == plain
+
+
+def test_a_study_that_went_on_elsewhere_says_so(
+    tmp_path: Path, fake: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = studies.run
+    places = iter([{"commit": "one", "device": "cpu"}] * 3)
+
+    def placed(job: Job, settings: EvaluationSettings, folder: Path) -> Record:
+        return {**plain(job, settings, folder), **next(places, {"commit": "two", "device": "gpu"})}
+
+    monkeypatch.setattr(studies, "run", placed)
+    study = Study(asked(random=0, tuning={"lr": [1.0], "threshold": [1.0]}), tmp_path)
+    study.run()
+    assert summarise(study)["ran_at"] == {"commit": ["one", "two"], "device": ["cpu", "gpu"]}
+
+
+def test_no_two_contestants_share_a_file() -> None:
+    one, other = "chain(T=2){conv(c=4)@stdp/lif; readout@delta}", "chain(T=2){conv(c=4)@dfa/lif; readout@delta}"
+    names = ("dfa(feedback=learned)", "dfa_feedback_learned_")
+    files = {Job("final", name, 0, text, 0, 1.0, 1.0).model for name, text in zip(names, (one, other), strict=True)}
+    assert len(files) == 2
+
+
+def test_layers_that_learn_before_the_others_take_passes_of_their_own(tmp_path: Path, fake: list[str]) -> None:
+    mixed = MIX.replace("local", "stdp")
+    training = {**TINY, "epochs": 3, "layerwise_epochs": 2}
+    study = Study(asked(genotype=mixed, rules=["softhebb", "usf"], settings=training, random=1), tmp_path)
+    study.run()
+    record = summarise(study)
+    found = {row["name"]: row["passes"] for row in record["contestants"]}
+    assert found == {"mix": [5], "softhebb": [7], "usf": [3], "frozen": [3], "random": found["random"], "bp": [3]}
+    assert {*found["random"]} <= {3, 5, 7}
+    random = next(row for row in record["contestants"] if row["name"] == "random")
+    random["passes"] = [3, 5, 7]
+    text = table(record)
+    assert next(line for line in text.splitlines() if line.startswith("| random |")).split("|")[4] == " 3 to 7 "
+    assert next(line for line in text.splitlines() if line.startswith("| softhebb |")).split("|")[4] == " 7 "
+
+
+def test_the_table_says_whether_every_way_to_divide_the_runs_was_tried(tmp_path: Path, fake: list[str]) -> None:
+    for seeds, said in ((2, "over every way to divide"), (12, "over 199,999 random ways to divide")):
+        study = Study(
+            asked(rules=["local"], seeds=seeds, random=0, tuning={"lr": [1.0], "threshold": [1.0]}),
+            tmp_path / str(seeds),
+        )
+        study.run()
+        assert f"{said} the runs;" in table(summarise(study))
