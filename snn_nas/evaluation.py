@@ -177,8 +177,10 @@ def evaluate(
 
     Raises:
         UserError: the settings or the genotype are wrong.
+        Hopeless: `on_epoch` raised it; it goes on with the parent's digest.
     """
     from snn_nas.inheritance import Start, keep
+    from snn_nas.search.early_stop import Hopeless
     from snn_nas.training import Diverged
 
     data = data or settings.load(genotype)
@@ -190,6 +192,9 @@ def evaluate(
         return Result(str(genotype), genotype.digest, "diverged", {}, str(error), seed, parent=start.parent)
     except Dead as error:
         return Result(str(genotype), genotype.digest, "dead", {}, str(error), seed, parent=start.parent)
+    except Hopeless as error:
+        error.parent = start.parent
+        raise
     if start.parent:
         metrics["inherited"] = start.share
     if settings.keep is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from snn_nas.energy.profile import profile
 from snn_nas.evaluation import EvaluationSettings, check_encoding
 from snn_nas.nni.config import read_config, refuse_assessor, with_data, with_exportable, with_words
 from snn_nas.nni.study import Study
-from snn_nas.nni.trial import trial_settings
+from snn_nas.nni.trial import NO_SPACE, trial_settings, trial_space
 from snn_nas.spaces.space import Space
+from snn_nas.yaml_file import parse_yaml, read_yaml
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,25 @@ class Configuration:
     objectives: tuple[str, ...]
     front: tuple[str, ...]
     seed: int
+    ours: bool = True
+
+    def check_search_space(self) -> None:
+        """See that trials can read what a tuner that is not ours will draw: ours does not look at NNI's search space.
+
+        Raises:
+            UserError: a parameter is unknown, missing, or has another value.
+        """
+        if self.ours:
+            return
+        raw = self.raw
+        shown = raw["searchSpace"] if "searchSpace" in raw else read_yaml(Path(raw["searchSpaceFile"]))
+        try:
+            self.space.decode({name: choices["_value"][0] for name, choices in shown.items()})
+        except UserError as error:
+            made = f"`snn-nas spaces --config {self.path} --nni` writes the whole of it"
+            raise UserError(f"{self.path}: searchSpace: {error}; {made}") from error
+        except (TypeError, LookupError, AttributeError) as error:
+            raise UserError(f"{self.path}: searchSpace is missing, or none that NNI's documentation knows") from error
 
 
 def read(
@@ -58,15 +78,13 @@ def _read(path: Path, data: str | None, words: Sequence[str], exportable: str | 
     if exportable is not None:
         raw = with_exportable(raw, exportable)
     raw = with_words(raw, words)
-    refuse_assessor(raw)
     try:
         settings = EvaluationSettings.of(trial_settings(str(raw["trialCommand"])))
+        given, foreign = _tuner(raw)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    tuner = raw.get("tuner")
-    given = tuner.get("classArgs") if isinstance(tuner, dict) else None
-    if not isinstance(given, dict):
-        raise UserError(f"{path}: its tuner has no classArgs, so there is no space; see experiments/quickstart.yml")
+    if not foreign:
+        refuse_assessor(raw)
     for key in ("maxTrialNumber", "trialConcurrency"):
         if type(raw.get(key)) is not int or raw[key] < 1:
             raise UserError(f"{path}: {key} is a whole number, at least 1, not {raw.get(key)!r}")
@@ -94,8 +112,27 @@ def _read(path: Path, data: str | None, words: Sequence[str], exportable: str | 
         raw,
         study.space,
         settings,
-        study.ordered.strategy.name,
+        foreign or study.ordered.strategy.name,
         tuple(objective.name for objective in study.ordered.strategy.objectives),
         tuple(objective.name for objective in study.front),
         study.seed,
+        not foreign,
     )
+
+
+def _tuner(raw: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The classArgs of our tuner and ""; or for another one what they would be, as far as they are known, and its name.
+
+    Raises:
+        UserError: there is no space.
+    """
+    tuner = raw["tuner"] if isinstance(raw.get("tuner"), dict) else {}
+    given = tuner["classArgs"] if isinstance(tuner.get("classArgs"), dict) else {}
+    name, space = tuner.get("name") or tuner.get("className"), trial_space(str(raw["trialCommand"]))
+    if name and "space" not in given and ("name" in tuner or space):
+        if not space:
+            raise UserError(NO_SPACE)
+        return {"space": parse_yaml(space, "--space"), "seed": given.get("seed") or 0}, str(name)
+    if not given:
+        raise UserError("its tuner has no classArgs, so there is no space; see experiments/quickstart.yml")
+    return given, ""

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from snn_nas.cli.configuration import Configuration
+    from snn_nas.cli.notes import Notes
     from snn_nas.nni.experiment import Experiment
     from snn_nas.search.result import Result
 
@@ -66,12 +68,15 @@ def search(
     from snn_nas.nni import server
     from snn_nas.nni.experiment import Experiment
 
+    if in_process:
+        _refuse_nnis()
     if host in ("localhost", "::1"):
         host = server.LOOPBACK
     console = Console()
     asked = read(config, data, words, exportable)
     if seed is not None:
         asked = replace(asked, seed=seed)
+    asked.check_search_space()
     _check_data(asked)
     if in_process:
         _without_nni(asked, config, out, trials, minutes, final_epochs, console)
@@ -96,6 +101,8 @@ def search(
 
 def run(experiment: Experiment, asked: Configuration, config: Path, final_epochs: int | None, console: Console) -> None:
     """Start or resume, follow to the end, and finish the winner; `config` is the file that it all came from."""
+    from neurons.errors import UserError
+    from snn_nas.cli.notes import Notes
     from snn_nas.energy.profile import profile
     from snn_nas.nni import server
 
@@ -108,11 +115,14 @@ def run(experiment: Experiment, asked: Configuration, config: Path, final_epochs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that leaving the block stops what was started
     started = time.monotonic()
     with experiment:
-        _write_down(experiment.folder, asked, config, started)
+        notes = Notes(experiment.folder, asked, config, started)
+        notes.write()
         console.print(f"Web page: [link]{experiment.url}[/link]   (trials, curves and logs while it runs)")
-        _follow(experiment, console, profile(asked.settings.profile).name)
+        _follow(experiment, console, profile(asked.settings.profile).name, notes)
         results = experiment.results()
-    _write_down(experiment.folder, asked, config, started, results)
+    notes.write(results)
+    if not results:
+        raise UserError(f"no trial came to a result; what each said is below {_short(experiment.folder)}/environments")
     finish(experiment.folder, asked, results, final_epochs, console)
     if keep:
         console.print(f"NNI's page is still at {experiment.url}; stop it with: nnictl stop {experiment.id}")
@@ -135,14 +145,21 @@ def _without_nni(
     """The same search in this process; it goes on where the last one of this configuration and seed stopped."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from neurons.errors import UserError
+    from snn_nas.cli.notes import Notes
+    from snn_nas.nni.in_process import bind
     from snn_nas.nni.in_process import search as run
     from snn_nas.nni.study import Study
 
+    if not asked.ours:
+        raise UserError(f"{asked.strategy} is a tuner of NNI's: it runs without --in-process")
     started = time.monotonic()
     folder = out / f"{config.stem}-{asked.seed}"
     (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
-    _write_down(folder, asked, config, started)
     study = Study(folder / "checkpoint", {**asked.raw["tuner"]["classArgs"], "seed": asked.seed})
+    bind(study, asked.settings)
+    notes = Notes(folder, asked, config, started)
+    notes.write()
     total = trials or int(asked.raw["maxTrialNumber"])
     columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("trials"), TextColumn("{task.fields[news]}"))
     with Progress(*columns, TimeRemainingColumn(compact=True), console=console, speed_estimate_period=3600) as progress:
@@ -151,6 +168,7 @@ def _without_nni(
         def on_result(result: Result) -> None:
             best = max((each.metrics["accuracy"] for each in study.results if each.ok), default=0.0)
             progress.update(bar, advance=1, news=f"best {best:.1%}")
+            notes.write()
 
         deadline = None if minutes is None else started + 60 * minutes
         finished = run(
@@ -161,7 +179,7 @@ def _without_nni(
             on_result=on_result,
             on_progress=lambda news: progress.update(bar, news=str(news)),
         )
-    _write_down(folder, asked, config, started, study.results)
+    notes.write(study.results)
     if finished:
         finish(folder, asked, study.results, final_epochs, console)
     else:
@@ -236,7 +254,7 @@ def _check_data(asked: Configuration) -> None:
     asked.settings.load()
 
 
-def _follow(experiment: Experiment, console: Console, profile: str) -> None:
+def _follow(experiment: Experiment, console: Console, profile: str, notes: Notes) -> None:
     """The progress bar: trials done, best accuracy and its energy, time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -249,7 +267,11 @@ def _follow(experiment: Experiment, console: Console, profile: str) -> None:
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("search", total=experiment.total, news="")
+        done = 0
         for now in experiment.watch():
+            if now.done != done:
+                done = now.done
+                notes.write()
             news = [now.news] if now.news else []
             if now.best_accuracy is not None:
                 news.append(
@@ -295,32 +317,11 @@ def _short_number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _write_down(
-    folder: Path, asked: Configuration, config: Path, started: float, results: list[Result] | None = None
-) -> None:
-    """What a report needs beside the journal: how the search was made, and at its end its trials."""
-    from snn_nas.data import describe
-    from snn_nas.search.files import write_json
-    from snn_nas.search.journal import Journal
+def _refuse_nnis() -> None:
+    """Raise UserError for options that say how NNI runs, where it does not run."""
+    from neurons.errors import UserError
 
-    record = {
-        "experiment": folder.name,
-        "config": str(config),
-        "strategy": asked.strategy,
-        "space": asked.space.name,
-        "space_size": asked.space.size(),
-        "objectives": list(asked.objectives),
-        "front": list(asked.front),
-        "seed": asked.seed,
-        "profile": asked.settings.profile,
-        "data": asked.settings.data,
-        "data_title": describe(asked.settings.data).title,
-    }
-    if results is not None:
-        record |= {"trials": len(results), "seconds": round(time.monotonic() - started, 1)}
-        trials = folder / "trials.jsonl"
-        trials.unlink(missing_ok=True)
-        journal = Journal(trials)
-        for result in results:
-            journal.append(result.to_json())
-    write_json(folder / "search.json", record)
+    context = click.get_current_context()
+    for name in ("concurrency", "host", "port", "keep"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UserError(f"--{name} is for a search under NNI: leave it out, or leave out --in-process")

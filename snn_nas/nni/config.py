@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from neurons.errors import UserError
+from snn_nas.nni.command import trial_words, with_settings
 from snn_nas.nni.messages import TITLE_WARNING
 from snn_nas.yaml_file import read_yaml
 
@@ -72,12 +72,12 @@ def override(
 
 
 def with_words(config: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
-    """The same search with settings of its trials replaced or added, each `name=value`."""
-    words = shlex.split(str(config["trialCommand"]))
-    for word in given:
-        name = word.partition("=")[0] + "="
-        words = [old for old in words if not old.startswith(name)] + [word]
-    return {**config, "trialCommand": shlex.join(words)}
+    """The same search with settings of its trials replaced or added, each `name=value`.
+
+    Raises:
+        UserError: its command runs no trial of ours, or cannot be read.
+    """
+    return {**config, "trialCommand": with_settings(str(config["trialCommand"]), given)} if given else dict(config)
 
 
 def with_data(config: Mapping[str, Any], data: str) -> dict[str, Any]:
@@ -86,14 +86,13 @@ def with_data(config: Mapping[str, Any], data: str) -> dict[str, Any]:
     Raises:
         UserError: the configuration does not say where its data set stands.
     """
-    words = shlex.split(str(config["trialCommand"]))
+    command = str(config["trialCommand"])
     tuner = dict(config.get("tuner") or {})
     given = dict(tuner.get("classArgs") or {})
-    if not any(word.startswith("data=") for word in words) or "data" not in (given.get("space") or {}):
+    if not any(word.startswith("data=") for word in trial_words(command)) or "data" not in (given.get("space") or {}):
         raise UserError("the data set can be replaced only where trialCommand and the tuner's space name one")
-    words = [f"data={data}" if word.startswith("data=") else word for word in words]
     given["space"] = {**given["space"], "data": data}
-    return {**config, "trialCommand": shlex.join(words), "tuner": {**tuner, "classArgs": given}}
+    return with_words({**config, "tuner": {**tuner, "classArgs": given}}, [f"data={data}"])
 
 
 def with_exportable(config: Mapping[str, Any], target: str) -> dict[str, Any]:

@@ -89,6 +89,8 @@ class Experiment:
             raise UserError(f"{config} has no maxTrialNumber: the search would never end")
         self.server: server.Server | None = None
         self.began = 0.0
+        self._seen = -1
+        self._since: tuple[float, int] | None = None
         self._id = self.resumed = resumed
 
     def start(self) -> None:
@@ -196,18 +198,34 @@ class Experiment:
     def _snapshot(self, status: str, results: Sequence[Result]) -> Snapshot:
         good = [result for result in results if result.ok and "accuracy" in result.metrics]
         best = max(good, key=lambda result: result.metrics["accuracy"], default=None)
-        elapsed, done = time.monotonic() - self.began, len(results)
+        news = self._news()
         return Snapshot(
             status=status,
-            done=done,
+            done=len(results),
             total=self.total,
             failed=sum(result.status not in ("ok", "stopped") for result in results),
             best_accuracy=best.metrics["accuracy"] if best else None,
             energy_uJ=best.metrics.get("energy_uJ") if best else None,
-            elapsed=elapsed,
-            eta=elapsed / done * (self.total - done) if done else None,
-            news=self._news(),
+            elapsed=time.monotonic() - self.began,
+            eta=self._eta(len(results), bool(news)),
+            news=news,
         )
+
+    def _eta(self, done: int, busy: bool) -> float | None:
+        """Seconds left, by the trials that ended since the first look at which nothing new was there.
+
+        What a resumed search had done before says nothing of it, nor does the time in which a supernet was trained.
+        """
+        now = time.monotonic()
+        if busy:
+            self._since = None
+        elif self._since is None and done == self._seen:
+            self._since = now, done
+        self._seen = done
+        if self._since is None or done == self._since[1]:
+            return None
+        began, before = self._since
+        return (now - began) / (done - before) * max(0, self.total - done)
 
     def _news(self) -> str:
         try:

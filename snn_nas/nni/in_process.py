@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from neurons.errors import UserError
 from snn_nas.evaluation import EvaluationSettings, evaluate
 from snn_nas.genotype import Genotype
 from snn_nas.nni.lifeline import hold
@@ -18,10 +20,17 @@ from snn_nas.nni.messages import parameters, result_of
 from snn_nas.nni.study import Study
 from snn_nas.nni.trial import OnEpoch, run
 from snn_nas.search.result import Result
+from snn_nas.training_settings import SETTINGS
 
 if TYPE_CHECKING:
     from snn_nas.data import Dataset
     from snn_nas.supernet.process import Progress
+
+WHERE = ("root", "start", "keep", "device", "backend")
+"""Settings of the evaluation that say where files lie and what computes: a search may go on on another machine."""
+
+TRUSTED = 0.1
+"""Share of a supernet's steps after which its pace is believed: the first ones take longest."""
 
 
 class _Here:
@@ -57,12 +66,14 @@ def search(
     the strategy wants is trained before them; `on_progress` hears how far it is.
 
     Raises:
-        UserError: another process is at work on this search.
+        UserError: another process is at work on this search, its trials so far had other settings, or the supernet
+            would not be done at the deadline.
     """
     with hold(study.state_file.parent):
+        bind(study, settings)
         if study.unprepared:
             study.start(1)
-            study.prepared(study.prepare(flat(settings), on_progress))
+            study.prepared(study.prepare(flat(settings), partial(_watch, deadline, on_progress)))
         return _search(study, settings, trials, deadline, on_result, evaluator)
 
 
@@ -95,6 +106,29 @@ def _search(
         if on_result is not None:
             on_result(result)
     return True
+
+
+def _watch(deadline: float | None, then: Callable[[Progress], None] | None, progress: Progress) -> None:
+    """End a supernet's training that would not be done in time: it cannot be stopped and go on."""
+    left = progress.left if progress.done >= TRUSTED * progress.total else 0.0
+    if deadline is not None and time.monotonic() + left > deadline:
+        minutes = (progress.seconds + progress.left) / 60
+        raise UserError(
+            f"the supernet takes about {minutes:.1f} minutes and must be trained without a break, which leaves no time "
+            "for it here: give more --minutes, or none"
+        )
+    if then is not None:
+        then(progress)
+
+
+def bind(study: Study, settings: EvaluationSettings) -> None:
+    """Hold the study to the settings that its results were measured with, wherever the files lie and by what device.
+
+    Raises:
+        UserError: its trials so far had others.
+    """
+    usual = {**flat(EvaluationSettings()), **{name: setting.default for name, setting in SETTINGS.items()}}
+    study.measured_with({name: value for name, value in flat(settings).items() if name not in WHERE}, usual)
 
 
 def flat(settings: EvaluationSettings) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Study:
         """Start, or continue what the folder holds.
 
         Raises:
-            UserError: a setting is unknown or wrong, or the folder holds the state of another search.
+            UserError: a setting is unknown or wrong, or the folder holds a search with other settings.
         """
         for key in given:
             if key not in DEFAULTS:
@@ -60,16 +60,21 @@ class Study:
         lag = int(Setting(1, low=1).check(lag, "the tuner's lag")) if self.lag_given else 1
         self.space = build_space(settings["space"])
         self.space_given = settings["space"]
-        self.front = objectives(_names(settings["front"], "front"))
+        fronts = _names(settings["front"], "front")
+        self.front = objectives(fronts)
         self.early_stop = early_stop(settings["early_stop"])
         self.heritage = heritage(settings["inherit"], folder.absolute() / "weights")
         name, chosen = _strategy(settings["strategy"])
-        wanted = objectives(_names(settings["objectives"], "objectives"))
+        goals = _names(settings["objectives"], "objectives")
+        wanted = objectives(goals)
         drawn_from = filtered(settings["filter"], self.space, settings["space"], self.seed)
         strategy = create(name, drawn_from, wanted, self.seed, **chosen)
         if isinstance(drawn_from, Filtered):
-            drawn_from.known = lambda: strategy.asked
+            drawn_from.serve(strategy)
         self.ordered = Ordered(strategy, lag)
+        spelled = {**settings, "strategy": {"name": name, **chosen}, "objectives": goals, "front": fronts}
+        self.asked = _changed(spelled, DEFAULTS)
+        self.measured: dict[str, str] | None = None
         self.exhausted = False
         self.results: list[Result] = []
         self.best: list[Result] = []  # the front so far
@@ -90,6 +95,19 @@ class Study:
                 self.ordered.lag = concurrency
             self.started = True
             self._save()
+
+    def measured_with(self, evaluation: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
+        """Say what its trials are measured with, as far as that is not as `usual`: the same from the first to the last.
+
+        Raises:
+            UserError: the trials so far were measured with other settings.
+        """
+        given = _changed(evaluation, usual)
+        if self.measured is None:
+            self.measured = given
+            if self.started:
+                self._save()
+        self._refuse_other(self.measured, given)
 
     @property
     def unprepared(self) -> bool:
@@ -178,8 +196,9 @@ class Study:
         write_json(self.front_file, {"objectives": [objective.name for objective in self.front], "front": members})
 
     def _save(self) -> None:
-        state = self.ordered.state_dict()
-        write_json(self.state_file, {"format": FORMAT, "hash": _hash(state), "search": state})
+        state, settings = self.ordered.state_dict(), {"tuner": self.asked, "trials": self.measured}
+        whole = {"format": FORMAT, "hash": _hash([state, settings]), "search": state, "settings": settings}
+        write_json(self.state_file, whole)
 
     def _restore(self) -> None:
         """Load the state, then tell it what the journal knows and the state does not (a kill between the two)."""
@@ -187,8 +206,12 @@ class Study:
             state = json.loads(self.state_file.read_text(encoding="utf-8"))
             if state["format"] != FORMAT:
                 raise ValueError(f"format {state['format']}")
-            if state["hash"] != _hash(state["search"]):
+            settings = state.get("settings")  # older states have none
+            if state["hash"] != _hash([state["search"], settings] if settings else state["search"]):
                 raise ValueError("its hash is another")
+            if settings:
+                self._refuse_other(settings["tuner"], self.asked)
+                self.measured = settings["trials"]
             self.ordered.load_state_dict(state["search"])
         except UserError:
             raise
@@ -198,6 +221,25 @@ class Study:
             self.ordered.tell(result)
             self._took(result)
         self._save()
+
+    def _refuse_other(self, kept: Mapping[str, str], given: Mapping[str, str]) -> None:
+        if other := sorted(name for name in kept.keys() | given.keys() if kept.get(name) != given.get(name)):
+            folder = self.state_file.parent
+            raise UserError(f"{folder} holds a search with other settings ({', '.join(other)}): give another --out")
+
+
+def _changed(given: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that are not as usual, as texts; `space.depth` is the name of one inside another."""
+    known = _flat(usual)
+    return {name: text for name, text in _flat(given).items() if text != known.get(name)}
+
+
+def _flat(given: Mapping[str, Any]) -> dict[str, str]:
+    parts: dict[str, Any] = {}
+    for key, value in given.items():
+        inner = value if isinstance(value, Mapping) else None
+        parts |= {key: value} if inner is None else {f"{key}.{name}": part for name, part in inner.items()}
+    return {name: json.dumps(part, skipkeys=True, default=str) for name, part in parts.items()}
 
 
 def _hash(state: Any) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 import threading
 import traceback
@@ -20,6 +19,7 @@ from typing import Any, NoReturn
 from neurons.errors import UserError
 from snn_nas.genotype import Genotype, parse
 from snn_nas.nni.channel import Channel, HttpChannel, connect
+from snn_nas.nni.command import TRIAL, trial_words
 from snn_nas.nni.lifeline import die_with_parent
 from snn_nas.nni.messages import BARS, GENOTYPE, PARENT, SEED, WEIGHTS, final_metric, read_numbers
 from snn_nas.search.early_stop import Hopeless, check
@@ -29,7 +29,7 @@ from snn_nas.search.strategy import trial_seed
 from snn_nas.yaml_file import parse_yaml
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
-TRIAL = "snn_nas.nni.trial"
+NO_SPACE = "with a tuner that is not ours, a trial needs --space '{name: chain, data: digits}'"
 
 Evaluator = Callable[[Genotype, Mapping[str, Any], int, OnEpoch], Result]
 """`(genotype, settings, seed, on_epoch) -> Result`; `on_epoch(epoch, metrics)` is called after each epoch, and raises
@@ -74,8 +74,8 @@ def run(channel: Channel, settings: Mapping[str, Any], space: str, evaluator: st
         settings = {**settings, **_heritage(given, digest)}
         result = replace(_evaluator(evaluator)(genotype, settings, seed, on_epoch), curve=tuple(curve))
     except Hopeless as error:
-        result = Result(text, digest, "stopped", {"accuracy": curve[-1]}, str(error), seed, len(curve), tuple(curve))
-        result = replace(result, parent=str(given[PARENT]) if settings.get("start") else "")
+        last, learned = {"accuracy": curve[-1]}, tuple(curve)
+        result = Result(text, digest, "stopped", last, str(error), seed, len(curve), learned, error.parent)
     except Exception as error:
         traceback.print_exc()
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".removesuffix(": ")
@@ -124,13 +124,16 @@ def trial_settings(command: str) -> dict[str, Any]:
     Raises:
         UserError: it runs no trial of ours, or one of its words cannot be read.
     """
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise UserError(f"trialCommand cannot be read ({error}): {command}") from error
-    if TRIAL not in words:
-        raise UserError(f"trialCommand does not run `python -m {TRIAL}`")
-    return read_settings(_parse(words[words.index(TRIAL) + 1 :]).settings)
+    return read_settings(_parse(trial_words(command)).settings)
+
+
+def trial_space(command: str) -> str:
+    """The space in a trial's command, for a tuner that is not ours; "" if there is none.
+
+    Raises:
+        UserError: it runs no trial of ours, or one of its words cannot be read.
+    """
+    return str(_parse(trial_words(command)).space)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -159,7 +162,7 @@ def _decode(given: Mapping[str, Any], space: str) -> Genotype:
     from snn_nas.nni.study import build_space
 
     if not space:
-        raise UserError("with a tuner that is not ours, a trial needs --space '{name: chain, data: digits}'")
+        raise UserError(NO_SPACE)
     return build_space(parse_yaml(space, "--space")).decode(given)
 
 

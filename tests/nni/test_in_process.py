@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from neurons.errors import UserError
 from snn_nas.evaluation import EvaluationSettings
-from snn_nas.nni.in_process import flat, search
-from snn_nas.nni.study import Study
+from snn_nas.nni.in_process import bind, flat, search
+from snn_nas.nni.study import Study, _hash
 from snn_nas.search import OBJECTIVES, create
 from snn_nas.search.result import Result
+from snn_nas.supernet import process
+from snn_nas.supernet.process import Progress
 from tests.contracts import toy
 
 GIVEN: dict[str, Any] = {
@@ -80,3 +84,75 @@ def test_a_trial_that_crashes_is_a_failed_result(tmp_path: Path) -> None:
 def test_settings_travel_flat() -> None:
     given = {"data": "digits", "epochs": 3, "batch_size": 32, "train": 100}
     assert EvaluationSettings.of(flat(EvaluationSettings.of(given))) == EvaluationSettings.of(given)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 7}, "seed"),
+        ({"objectives": ["energy_uJ"]}, "objectives"),
+        ({"space": {"factory": "tests.contracts.toy:space", "n": 4}}, "space.n"),
+        ({"strategy": {"name": "evolution", "population": 6, "sample": 3}}, "strategy.population"),
+        ({"strategy": "random", "inherit": True}, "inherit, strategy.name, strategy.population, strategy.sample"),
+    ],
+)
+def test_a_folder_of_another_search_is_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    results(tmp_path, 2)
+    with pytest.raises(UserError) as refused:
+        Study(tmp_path, {**GIVEN, **change})
+    assert str(refused.value) == f"{tmp_path} holds a search with other settings ({named}): give another --out"
+    same = {**GIVEN, "front": ["accuracy", "energy_uJ"], "inherit": False, "objectives": "accuracy", "lag": None}
+    assert len(Study(tmp_path, same).results) == 2, "another spelling of the same is no other search"
+
+
+def test_results_of_other_budgets_do_not_come_together(tmp_path: Path) -> None:
+    study = Study(tmp_path, GIVEN)
+    small = EvaluationSettings.of({"train": 200, "epochs": 5})
+    search(study, small, 2, evaluator=QUICK)
+    for other, named in (({"train": 400, "epochs": 6}, "epochs, train"), ({"train": 200, "augment": True}, "augment")):
+        again = Study(tmp_path, GIVEN)
+        with pytest.raises(UserError, match=rf"other settings \({named}\): give another --out"):
+            search(again, EvaluationSettings.of(other), 3, evaluator=QUICK)
+        assert len(again.results) == 2
+    elsewhere = EvaluationSettings.of({"train": 200, "root": "/elsewhere", "device": "cpu"})  # 5 epochs are the default
+    again = Study(tmp_path, GIVEN)
+    assert search(again, elsewhere, 3, evaluator=QUICK)
+    assert len(again.results) == 3
+
+
+def test_a_state_from_before_settings_were_kept_is_taken_and_bound_from_then_on(tmp_path: Path) -> None:
+    results(tmp_path, 2)
+    path = tmp_path / "search.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps({"format": 2, "hash": _hash(state["search"]), "search": state["search"]}))
+    bind(Study(tmp_path, GIVEN), EvaluationSettings.of({"train": 50}))
+    with pytest.raises(UserError, match=r"other settings \(train"):
+        bind(Study(tmp_path, GIVEN), SETTINGS)
+    with pytest.raises(UserError, match=r"other settings \(seed"):
+        Study(tmp_path, {**GIVEN, "seed": 4})
+
+
+def test_a_supernet_that_would_not_be_done_in_time_is_ended_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**GIVEN, "strategy": {"name": "darts"}, "space": {"name": "chain", "data": "digits"}}
+    heard: list[int] = []
+
+    def train(_: Any, on_progress: Any) -> dict[str, Any]:
+        for done in (1, 9, 10, 11):
+            on_progress(Progress(done, 100, 30.0 * done, 0.5))  # 50 minutes in all
+            heard.append(done)
+        raise RuntimeError("it goes on")
+
+    monkeypatch.setattr(process, "train", train)
+    for name, minutes, steps in (("short", 40, 2), ("late", -1, 0), ("enough", 60, 4), ("any", None, 4)):
+        (tmp_path / name).mkdir()
+        heard.clear()
+        deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        fits = steps == 4
+        with pytest.raises(
+            RuntimeError if fits else UserError, match="goes on" if fits else r"50\.0 minutes.*--minutes"
+        ):
+            search(Study(tmp_path / name, given), SETTINGS, 3, deadline=deadline)
+        assert len(heard) == steps
+        assert Study(tmp_path / name, given).unprepared, "the same command begins it anew"

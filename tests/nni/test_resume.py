@@ -15,6 +15,7 @@ from neurons.errors import UserError
 from snn_nas.cli import cli
 from snn_nas.nni import server
 from snn_nas.nni.config import override, read_config
+from snn_nas.nni.database import ended_without_result, finals
 from snn_nas.nni.experiment import Experiment
 from tests.nni.rig import REPOSITORY
 
@@ -64,3 +65,38 @@ def test_a_folder_of_no_search_is_one_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["resume", str(tmp_path)])
     assert isinstance(done.exception, UserError)
     assert str(done.exception) == f"{tmp_path} is no folder of a search under NNI"
+
+
+DAMAGES: dict[str, bytes] = {"cut": b"SQLite format 3\0" + b"x" * 500, "foreign": b"cut short" * 100, "empty": b""}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "json", "no mapping"])
+def test_a_damaged_record_is_one_line(run: Path, damage: str) -> None:
+    path = run / "db" / "nni.sqlite"
+    if damage in DAMAGES:
+        path.write_bytes(DAMAGES[damage])
+    else:
+        with sqlite3.connect(path) as database:
+            text = '{"trialCommand": "py' if damage == "json" else "[1]"
+            database.execute("update ExperimentProfile set params = ?", (text,))
+    done = CliRunner().invoke(cli, ["resume", str(run)])
+    assert isinstance(done.exception, UserError)
+    expected = "is no folder of a search under NNI" if damage == "no mapping" else f"{path} is damaged"
+    assert expected in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
+@pytest.mark.parametrize("value", ["{", "[]", '"no parameters"', "{}"])
+def test_damaged_trials_are_one_line(tmp_path: Path, value: str) -> None:
+    (tmp_path / "db").mkdir()
+    with sqlite3.connect(tmp_path / "db" / "nni.sqlite") as file:
+        file.execute("create table TrialJobEvent (trialJobId text, event text, data text)")
+        file.execute("create table MetricData (trialJobId text, type text, data text)")
+        file.execute("insert into TrialJobEvent values ('a', 'WAITING', ?), ('a', 'FAILED', '')", (value,))
+        file.commit()
+        with pytest.raises(UserError, match=r"nni\.sqlite is damaged"):
+            ended_without_result(tmp_path)
+        file.execute("insert into MetricData values ('a', 'FINAL', '\"1.0\"')")
+        file.commit()
+        with pytest.raises(UserError, match=r"nni\.sqlite is damaged"):
+            finals(tmp_path)
