@@ -103,6 +103,10 @@ def claim(given: Mapping[str, Any]) -> Claim:
     genotype = parse(given["genotype"])
     tuning = {**TUNING, **_mapping(given, "tuning")}
     _known(tuning, TUNING, "a claim's tuning")
+    settings = _mapping(given, "settings")
+    for name in ("start", "keep"):
+        if name in settings:
+            raise UserError(f"settings: {name}: a search's trials take it; all of a study's networks begin anew")
     return Claim(
         name=str(given.get("name", "study")),
         genotype=genotype,
@@ -114,7 +118,7 @@ def claim(given: Mapping[str, Any]) -> Claim:
         lr=_factors(tuning["lr"], "lr"),
         threshold=_factors(tuning["threshold"], "threshold"),
         tuning_seeds=_whole(tuning["seeds"], 1, "tuning: seeds"),
-        settings=EvaluationSettings.of(_mapping(given, "settings")),
+        settings=EvaluationSettings.of(settings),
     )
 
 

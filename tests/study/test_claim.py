@@ -102,6 +102,7 @@ def test_another_mix_must_share_the_twin() -> None:
         ({"tuning": {"lr": [0.0]}}, "lr is at least"),
         ({"tuning": {"rate": [1]}}, "tuning has no 'rate'"),
         ({"settings": {"epoch": 3}}, "did you mean 'epochs'"),
+        ({"settings": {"start": "a.safetensors"}}, "settings: start: .* begin anew"),
         ({"others": {"bp": MIX}}, "choose one word other"),
         ({"others": {"a b": MIX}}, "choose one word other"),
     ],
