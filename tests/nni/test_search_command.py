@@ -86,7 +86,7 @@ def test_what_is_nnis_is_refused_in_process(tmp_path: Path, given: list[str]) ->
     assert not list(tmp_path.iterdir())
 
 
-SPACE = "{name: chain, data: digits, depth: [1], widths: [16], rules: [local], T: [2]}"
+SPACE = "{name: chain, data: digits, depth: [1], widths: [16], rules: [local], T: [4], neurons: [lif(threshold=0.5)]}"
 
 
 def foreign(folder: Path, space: str = SPACE, shown: Any = None, **tuner: Any) -> Path:
@@ -94,7 +94,7 @@ def foreign(folder: Path, space: str = SPACE, shown: Any = None, **tuner: Any) -
     shown = build_space(yaml.safe_load(SPACE)).search_space() if shown is None else shown
     command = "python -m snn_nas.nni.trial" + (f" --space '{space}'" if space else "")
     config = {
-        "trialCommand": f"{command} data=digits train=200 validation=100 epochs=1 energy_images=20",
+        "trialCommand": f"{command} data=digits train=800 validation=100 epochs=4 energy_images=20",
         "trialConcurrency": 1,
         "maxTrialNumber": 2,
         "experimentWorkingDirectory": str(folder / "runs"),
@@ -124,7 +124,7 @@ def test_a_tuner_that_is_not_ours_has_its_space_in_the_trials_command(
 ) -> None:
     asked = read(foreign(tmp_path, **tuner))
     assert asked.strategy == tuner.get("name", "mine.Tuner")
-    assert (asked.seed, asked.space.name, asked.settings.train) == (seed, "chain", 200)
+    assert (asked.seed, asked.space.name, asked.settings.train) == (seed, "chain", 800)
     assert asked.objectives == ("accuracy",)
 
 
