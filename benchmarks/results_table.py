@@ -189,6 +189,9 @@ def _tables(folder: Path) -> list[str]:
     lines: list[str] = []
     for path, record in records("study", folder):
         lines += [f"## {record['data_title']}: {record['name']}", "", f"`{record['claim']['genotype']}`", ""]
+        picture = Path(path).with_suffix(".png")
+        if (folder.parents[1] / picture).exists():
+            lines += [f"![Accuracy and energy of every contestant]({picture})", ""]
         lines += [study(record), f"{_conditions(record)}; record: [{path}]({path})", ""]
     for path, record in records("robustness", folder):
         lines += [f"## {record['data_title']}: robustness", "", robustness(record)]
