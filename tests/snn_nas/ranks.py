@@ -72,6 +72,8 @@ def main(folder: Path) -> None:
     found = {name: run(name, folder) for name in GENOTYPES}
     with suppress(KeyboardInterrupt):
         run("brsf", folder / "killed", kill=True)
+    with distributed.in_turn():  # the others did not wait for the first one's checkpoint before they were killed
+        pass
     found["resumed"] = run("brsf", folder / "killed")
     found["dropped"] = run("darts", folder / "dropped", drop_path=0.6)
     torch.save(found, folder / f"rank{distributed.rank()}.pt")
