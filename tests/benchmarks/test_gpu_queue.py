@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+from benchmarks import gpu_queue
+from benchmarks.gpu_queue import Job, Queue, read_jobs, take_up
 
-import gpu_queue  # noqa: E402
-from gpu_queue import Job, Queue, read_jobs, take_up  # noqa: E402
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import results_table
+from snn_nas.study.claim import every_rule
+from snn_nas.study.statistics import family
+
 REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-import results_table  # noqa: E402
-
-from snn_nas.study.claim import every_rule  # noqa: E402
-from snn_nas.study.statistics import family  # noqa: E402
 
 RULES = every_rule()
 N = len(RULES)

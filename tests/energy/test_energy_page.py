@@ -1,19 +1,14 @@
 """docs/energy.md and docs/export.md hold the tables of the profiles and of the records as they are now."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
+from docs import make_energy as script
 from snn_nas.energy.profile import profiles
 
 DOCS = Path(__file__).parents[2] / "docs"
-_spec = importlib.util.spec_from_file_location("make_energy", DOCS / "make_energy.py")
-assert _spec is not None
-assert _spec.loader is not None
-script = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(script)
 
 
 @pytest.mark.parametrize("page", script.PAGES, ids=lambda page: page.name)

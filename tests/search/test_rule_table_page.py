@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import random
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from docs import make_rule_table as script
 from snn_nas.genotype import parse
 from snn_nas.search.rule_table import Entry
 
-DOCS = Path(__file__).parents[2] / "docs"
 RULES = ("dfa", "eprop", "frozen", "frsf", "local", "softhebb", "stdp")
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_rule_table", DOCS / "make_rule_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_is_what_its_script_writes(script: ModuleType) -> None:
+def test_the_page_is_what_its_script_writes() -> None:
     assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run: python docs/make_rule_table.py"
 
 
@@ -43,7 +30,7 @@ def _valid(rules: tuple[str, ...]) -> bool:
     return all(above == "frsf" for rule, above in itertools.pairwise(rules) if rule == "frsf")
 
 
-def test_every_rule_of_a_column_has_the_same_company(script: ModuleType) -> None:
+def test_every_rule_of_a_column_has_the_same_company() -> None:
     """Effects that add up are found as they are, though `frsf` stands in good company only."""
     worth = {rule: 0.01 * number for number, rule in enumerate(RULES)}
     all_of = [rules for rules in itertools.product(RULES, repeat=3) if _valid(rules)]
@@ -56,7 +43,7 @@ def test_every_rule_of_a_column_has_the_same_company(script: ModuleType) -> None
             assert mean - found["dfa"] == pytest.approx(100 * (worth[rule] - worth["dfa"])), (column, rule)
 
 
-def test_the_shares_of_the_variance_add_up(script: ModuleType) -> None:
+def test_the_shares_of_the_variance_add_up() -> None:
     rng = random.Random(0)
     others = [rule for rule in RULES if rule != "frsf"]
     noise = [_entry(rules, rng.random()) for rules in itertools.product(others, repeat=3)]
