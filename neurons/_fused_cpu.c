@@ -4,7 +4,8 @@
  * Arrays are [T][n], contiguous in n; a time stride of 0 is a constant current, or a gradient summed over time.
  * Neurons are taken BLOCK at a time: a block's state stays in the first-level cache while time passes, so that what
  * moves through memory is the current and the spikes, once each. Every small loop below is over one block, and is
- * vectorised; the options are switched on outside of it.
+ * vectorised; the options are switched on outside of it. A step takes few of them: even the first-level cache
+ * is not free.
  *
  * Backward keeps nothing but the current: computing the potentials again costs less than writing and reading them.
  */
@@ -30,7 +31,7 @@
 #define WIDEST
 #endif
 
-#define BLOCK 1024
+#define BLOCK 512
 #define EACH(i) for (int i = 0; i < n; i++)
 #define INLINE static inline __attribute__((always_inline))
 
@@ -46,33 +47,38 @@ typedef struct {
 
 /* ---- one block, one step ---------------------------------------------------------------------------------------- */
 
-/* v becomes h, the potential before firing */
-INLINE void charge(const Neuron *p, int n, const float *restrict x, float *restrict v) {
+/* v to h, the potential before firing */
+INLINE void charge(const Neuron *p, int n, const float *restrict x, const float *restrict v, float *restrict h) {
     const float k = p->leak;
     switch (p->charge) {
-    case CHARGE_IF: EACH(i) v[i] = v[i] + x[i]; break;
-    case CHARGE_DIVIDE: EACH(i) v[i] = v[i] + (x[i] - v[i]) / k; break;
-    case CHARGE_DIVIDE_LEAK: EACH(i) v[i] = v[i] - v[i] / k + x[i]; break;
-    case CHARGE_MULTIPLY: EACH(i) v[i] = v[i] + (x[i] - v[i]) * k; break;
-    case CHARGE_MULTIPLY_LEAK: EACH(i) v[i] = v[i] - v[i] * k + x[i]; break;
+    case CHARGE_IF: EACH(i) h[i] = v[i] + x[i]; break;
+    case CHARGE_DIVIDE: EACH(i) h[i] = v[i] + (x[i] - v[i]) / k; break;
+    case CHARGE_DIVIDE_LEAK: EACH(i) h[i] = v[i] - v[i] / k + x[i]; break;
+    case CHARGE_MULTIPLY: EACH(i) h[i] = v[i] + (x[i] - v[i]) * k; break;
+    case CHARGE_MULTIPLY_LEAK: EACH(i) h[i] = v[i] - v[i] * k + x[i]; break;
     }
 }
 
-/* u = h - theta */
-INLINE void distance(const Neuron *p, int n, const float *restrict h, const float *restrict a, float *restrict u) {
-    const float threshold = p->threshold, beta = p->beta;
-    if (p->adaptive) EACH(i) u[i] = h[i] - (threshold + beta * a[i]);
-    else EACH(i) u[i] = h[i] - threshold;
+/* u = h - theta; `adaptive` is known where this is written out */
+#define DISTANCE(i) (h[i] - (adaptive ? threshold + beta * a[i] : threshold))
+
+/* from h: the spikes, the reset of h to v, the adaptation */
+INLINE void fire_as(const Neuron *p, int n, const float *restrict h, float *restrict v, float *restrict a,
+                    float *restrict s, const int hard, const int adaptive) {
+    const float threshold = p->threshold, rho = p->rho, beta = p->beta;
+    EACH(i) {
+        const float fired = DISTANCE(i) >= 0.0f ? 1.0f : 0.0f;
+        s[i] = fired;
+        v[i] = hard ? (1.0f - fired) * h[i] : h[i] - fired * threshold;
+        if (adaptive) a[i] = rho * a[i] + fired;
+    }
 }
 
-/* from h and u: the spikes, the reset of h to v, the adaptation */
-INLINE void fire(const Neuron *p, int n, const float *restrict u, float *restrict v, float *restrict a,
-                 float *restrict s) {
-    const float threshold = p->threshold, rho = p->rho;
-    EACH(i) s[i] = u[i] >= 0.0f ? 1.0f : 0.0f;
-    if (p->hard) EACH(i) v[i] = (1.0f - s[i]) * v[i];
-    else EACH(i) v[i] = v[i] - s[i] * threshold;
-    if (p->adaptive) EACH(i) a[i] = rho * a[i] + s[i];
+INLINE void fire(const Neuron *p, int n, const float *h, float *v, float *a, float *s) {
+    if (p->hard && p->adaptive) fire_as(p, n, h, v, a, s, 1, 1);
+    else if (p->hard) fire_as(p, n, h, v, a, s, 1, 0);
+    else if (p->adaptive) fire_as(p, n, h, v, a, s, 0, 1);
+    else fire_as(p, n, h, v, a, s, 0, 0);
 }
 
 /* exp(x) for -87 <= x <= 0, to 2 ulp: 2^k times the polynomial of Cephes' expf; a call to libm would not vectorise */
@@ -90,30 +96,69 @@ INLINE float exp_negative(float x) {
     return y * power.f;
 }
 
-/* u becomes the pseudo-derivative there */
-INLINE void derivative(const Neuron *p, int n, float *restrict u) {
+/* d becomes the pseudo-derivative at u */
+INLINE void derivative_as(const Neuron *p, int n, const float *restrict h, const float *restrict a, float *restrict d,
+                          const int adaptive) {
     const float k = p->sharpness, pik = 3.14159265358979f * k, half = 0.5f / k;
+    const float threshold = p->threshold, beta = p->beta;
     switch (p->surrogate) {
-    case ATAN: EACH(i) u[i] = k / (1.0f + (pik * u[i]) * (pik * u[i])); break;
+    case ATAN: EACH(i) {
+        const float y = pik * DISTANCE(i);
+        d[i] = k / (1.0f + y * y);
+    } break;
     case SIGMOID:
         EACH(i) { /* the bump is even; a loop of its own, because a branch beside exp would keep both from vectorising */
-            const float y = -4.0f * k * fabsf(u[i]);
-            u[i] = y < -87.0f ? -87.0f : y;
+            const float y = -4.0f * k * fabsf(DISTANCE(i));
+            d[i] = y < -87.0f ? -87.0f : y;
         }
         EACH(i) {
-            const float e = exp_negative(u[i]);
-            u[i] = 4.0f * k * e / ((1.0f + e) * (1.0f + e));
+            const float e = exp_negative(d[i]);
+            d[i] = 4.0f * k * e / ((1.0f + e) * (1.0f + e));
         }
         break;
     case TRIANGLE: EACH(i) {
-        const float y = 1.0f - k * fabsf(u[i]);
-        u[i] = y > 0.0f ? k * y : 0.0f;
+        const float y = 1.0f - k * fabsf(DISTANCE(i));
+        d[i] = y > 0.0f ? k * y : 0.0f;
     } break;
     case FAST_SIGMOID: EACH(i) {
-        const float y = 1.0f + k * fabsf(u[i]);
-        u[i] = k / (y * y);
+        const float y = 1.0f + k * fabsf(DISTANCE(i));
+        d[i] = k / (y * y);
     } break;
-    case RECTANGLE: EACH(i) u[i] = fabsf(u[i]) < half ? k : 0.0f; break;
+    case RECTANGLE: EACH(i) d[i] = fabsf(DISTANCE(i)) < half ? k : 0.0f; break;
+    }
+}
+
+INLINE void derivative(const Neuron *p, int n, const float *h, const float *a, float *d) {
+    if (p->adaptive) derivative_as(p, n, h, a, d, 1);
+    else derivative_as(p, n, h, a, d, 0);
+}
+
+/* One step back: from dL / ds in gs and dL / dv in gv to dL / dh in gh; gv and ga move on to the step before. */
+INLINE void descend_as(const Neuron *p, int n, const float *restrict h, const float *restrict a,
+                       const float *restrict gs, const float *restrict d, float *restrict gv, float *restrict ga,
+                       float *restrict gh, const int hard, const int detach, const int adaptive) {
+    const float threshold = p->threshold, rho = p->rho, beta = p->beta, decay = p->decay;
+    EACH(i) {
+        const float fired = detach ? gs[i] : gs[i] - gv[i] * (hard ? h[i] : threshold);
+        const float below = (adaptive ? fired + ga[i] : fired) * d[i];
+        if (adaptive) ga[i] = rho * ga[i] - beta * below;
+        const float kept = hard && DISTANCE(i) >= 0.0f ? 0.0f : gv[i];
+        gh[i] = below + kept;
+        gv[i] = decay * gh[i];
+    }
+}
+
+INLINE void descend(const Neuron *p, int n, const float *h, const float *a, const float *gs, const float *d, float *gv,
+                    float *ga, float *gh) {
+    switch ((p->hard ? 4 : 0) | (p->detach ? 2 : 0) | (p->adaptive ? 1 : 0)) {
+    case 0: descend_as(p, n, h, a, gs, d, gv, ga, gh, 0, 0, 0); break;
+    case 1: descend_as(p, n, h, a, gs, d, gv, ga, gh, 0, 0, 1); break;
+    case 2: descend_as(p, n, h, a, gs, d, gv, ga, gh, 0, 1, 0); break;
+    case 3: descend_as(p, n, h, a, gs, d, gv, ga, gh, 0, 1, 1); break;
+    case 4: descend_as(p, n, h, a, gs, d, gv, ga, gh, 1, 0, 0); break;
+    case 5: descend_as(p, n, h, a, gs, d, gv, ga, gh, 1, 0, 1); break;
+    case 6: descend_as(p, n, h, a, gs, d, gv, ga, gh, 1, 1, 0); break;
+    case 7: descend_as(p, n, h, a, gs, d, gv, ga, gh, 1, 1, 1); break;
     }
 }
 
@@ -127,75 +172,70 @@ INLINE float sum(int n, float *restrict x) {
     return total;
 }
 
-/* src, in cache, to dst; past the cache where dst is too large to be found there again, which spares reading it first */
-INLINE void put(float *restrict dst, const float *restrict src, int n, int stream) {
-#ifdef __SSE2__
-    if (stream && ((uintptr_t)dst & 15) == 0) {
-        int i = 0;
-        for (; i + 4 <= n; i += 4) _mm_stream_ps(dst + i, _mm_load_ps(src + i));
-        for (; i < n; i++) dst[i] = src[i];
-        return;
-    }
+/* What the next block reads: it lies in pages of its own, at which the processor's own prefetcher stops. */
+INLINE void fetch(const float *x, int n) {
+#ifdef __GNUC__
+    for (int i = 0; i < n; i += 16) __builtin_prefetch(x + i, 0, 2);
+#else
+    (void)x, (void)n;
 #endif
-    memcpy(dst, src, (size_t)n * sizeof(float));
+}
+
+/* gain * src, in cache, to dst; past the cache where dst is too large to be found there again, which spares reading
+ * it first */
+INLINE void put(float *restrict dst, const float *restrict src, float gain, int n, int stream) {
+    int i = 0;
+#ifdef __SSE2__
+    if (stream && ((uintptr_t)dst & 15) == 0)
+        for (; i + 4 <= n; i += 4) _mm_stream_ps(dst + i, _mm_mul_ps(_mm_load_ps(src + i), _mm_set1_ps(gain)));
+#endif
+    for (; i < n; i++) dst[i] = gain * src[i];
 }
 
 /* ---- one block, all steps --------------------------------------------------------------------------------------- */
 
-WIDEST static void forward_block(const Neuron *p, int n, ptrdiff_t steps, ptrdiff_t stride, const float *x,
+/* `next` is the width of the block after this one, 0 where there is none. */
+WIDEST static void forward_block(const Neuron *p, int n, int next, ptrdiff_t steps, ptrdiff_t stride, const float *x,
                                  ptrdiff_t x_stride, float *spikes, float *trace, int stream) {
-    _Alignas(64) float v[BLOCK], u[BLOCK], a[BLOCK], s[BLOCK], r[BLOCK];
+    _Alignas(64) float v[BLOCK], h[BLOCK], a[BLOCK], s[BLOCK], r[BLOCK];
     memset(v, 0, sizeof v);
     memset(a, 0, sizeof a);
     memset(r, 0, sizeof r);
     for (ptrdiff_t t = 0; t < steps; t++) {
-        charge(p, n, x + t * x_stride, v);
-        distance(p, n, v, a, u);
-        fire(p, n, u, v, a, s);
-        put(spikes + t * stride, s, n, stream);
+        fetch(x + t * x_stride + n, next);
+        charge(p, n, x + t * x_stride, v, h);
+        fire(p, n, h, v, a, s);
+        put(spikes + t * stride, s, 1.0f, n, stream);
         if (trace) {
             EACH(i) r[i] = p->trace_decay * r[i] + s[i];
-            put(trace + t * stride, r, n, stream);
+            put(trace + t * stride, r, 1.0f, n, stream);
         }
     }
 }
 
 /* Returns the gradient of 1 / tau, for a learned one. `h` and `a` are room for [steps][BLOCK] each. */
-WIDEST static double backward_block(const Neuron *p, int n, ptrdiff_t steps, const float *x, ptrdiff_t x_stride,
-                                    const float *grad, ptrdiff_t grad_stride, float *grad_x, ptrdiff_t grad_x_stride,
-                                    float *h, float *a, int learned, int stream) {
-    _Alignas(64) float v[BLOCK], u[BLOCK], s[BLOCK], b[BLOCK], gv[BLOCK], ga[BLOCK], gx[BLOCK];
-    const float threshold = p->threshold, rho = p->rho, beta = p->beta, gain = p->gain, decay = p->decay;
+WIDEST static double backward_block(const Neuron *p, int n, int next, ptrdiff_t steps, const float *x,
+                                    ptrdiff_t x_stride, const float *grad, ptrdiff_t grad_stride, float *grad_x,
+                                    ptrdiff_t grad_x_stride, float *h, float *a, int learned, int stream) {
+    _Alignas(64) float v[BLOCK], s[BLOCK], b[BLOCK], d[BLOCK], gh[BLOCK], gv[BLOCK], ga[BLOCK], gx[BLOCK];
+    const float threshold = p->threshold, gain = p->gain;
     memset(v, 0, sizeof v);
     memset(b, 0, sizeof b);
     for (ptrdiff_t t = 0; t < steps; t++) {
-        charge(p, n, x + t * x_stride, v);
-        memcpy(h + t * BLOCK, v, (size_t)n * sizeof(float));
+        fetch(x + t * x_stride + n, next);
+        fetch(grad + t * grad_stride + n, next);
+        charge(p, n, x + t * x_stride, v, h + t * BLOCK);
         if (p->adaptive) memcpy(a + t * BLOCK, b, (size_t)n * sizeof(float));
-        distance(p, n, v, b, u);
-        fire(p, n, u, v, b, s);
+        fire(p, n, h + t * BLOCK, v, b, s);
     }
     double total = 0.0;
     memset(gv, 0, sizeof gv); /* dL / dv[t], what later steps make of this one's potential */
     memset(ga, 0, sizeof ga); /* dL / da[t+1] */
     memset(gx, 0, sizeof gx);
     for (ptrdiff_t t = steps - 1; t >= 0; t--) {
-        const float *restrict ht = h + t * BLOCK, *restrict gs = grad + t * grad_stride;
-        distance(p, n, ht, a + t * BLOCK, u);
-        if (p->hard) EACH(i) v[i] = u[i] >= 0.0f ? 0.0f : 1.0f; /* dv / dh under a detached reset */
-        derivative(p, n, u);
-        /* s gathers dL / ds */
-        if (p->detach) EACH(i) s[i] = gs[i];
-        else if (p->hard) EACH(i) s[i] = gs[i] - gv[i] * ht[i];
-        else EACH(i) s[i] = gs[i] - gv[i] * threshold;
-        if (p->adaptive) EACH(i) {
-            s[i] = (s[i] + ga[i]) * u[i];
-            ga[i] = rho * ga[i] - beta * s[i];
-        }
-        else EACH(i) s[i] = s[i] * u[i];
-        /* gv becomes dL / dh */
-        if (p->hard) EACH(i) gv[i] = s[i] + gv[i] * v[i];
-        else EACH(i) gv[i] = s[i] + gv[i];
+        const float *ht = h + t * BLOCK, *at = a + t * BLOCK;
+        derivative(p, n, ht, at, d);
+        descend(p, n, ht, at, grad + t * grad_stride, d, gv, ga, gh);
         if (learned) {
             const float *restrict before = t ? ht - BLOCK : NULL;
             const float *restrict xt = x + t * x_stride;
@@ -203,31 +243,28 @@ WIDEST static double backward_block(const Neuron *p, int n, ptrdiff_t steps, con
                 const float hb = before ? before[i] : 0.0f;
                 const float fired = hb - threshold >= 0.0f ? 1.0f : 0.0f;
                 const float vb = p->hard ? (1.0f - fired) * hb : hb - fired * threshold;
-                s[i] = gv[i] * ((p->charge == CHARGE_MULTIPLY ? xt[i] : 0.0f) - vb);
+                s[i] = gh[i] * ((p->charge == CHARGE_MULTIPLY ? xt[i] : 0.0f) - vb);
             }
             total += sum(n, s);
         }
-        if (grad_x_stride == 0) EACH(i) gx[i] += gain * gv[i];
-        else {
-            EACH(i) gx[i] = gain * gv[i];
-            put(grad_x + t * grad_x_stride, gx, n, stream);
-        }
-        EACH(i) gv[i] = decay * gv[i];
+        if (grad_x_stride == 0) EACH(i) gx[i] += gain * gh[i];
+        else put(grad_x + t * grad_x_stride, gh, gain, n, stream);
     }
-    if (grad_x_stride == 0) put(grad_x, gx, n, stream);
+    if (grad_x_stride == 0) put(grad_x, gx, 1.0f, n, stream);
     return total;
 }
 
 /* ---- all blocks ------------------------------------------------------------------------------------------------- */
 
-#define WIDTH(k) (int)(size - (k) * BLOCK < BLOCK ? size - (k) * BLOCK : BLOCK)
+#define LEFT(k) (size - (k) * BLOCK)
+#define WIDTH(k) (int)(LEFT(k) <= 0 ? 0 : LEFT(k) < BLOCK ? LEFT(k) : BLOCK)
 
 void snn_forward(const Neuron *p, ptrdiff_t size, ptrdiff_t steps, const float *x, ptrdiff_t x_stride, float *spikes,
                  float *trace, int threads, int stream) {
     const ptrdiff_t blocks = (size + BLOCK - 1) / BLOCK;
 #pragma omp parallel for num_threads(threads) schedule(static) if (blocks > 1 && threads > 1)
     for (ptrdiff_t k = 0; k < blocks; k++)
-        forward_block(p, WIDTH(k), steps, size, x + k * BLOCK, x_stride, spikes + k * BLOCK,
+        forward_block(p, WIDTH(k), WIDTH(k + 1), steps, size, x + k * BLOCK, x_stride, spikes + k * BLOCK,
                       trace ? trace + k * BLOCK : NULL, stream);
 }
 
@@ -251,8 +288,9 @@ int snn_backward(const Neuron *p, ptrdiff_t size, ptrdiff_t steps, const float *
 #pragma omp for schedule(static)
         for (ptrdiff_t k = 0; k < blocks; k++) {
             if (failed) continue;
-            const double g = backward_block(p, WIDTH(k), steps, x + k * BLOCK, x_stride, grad + k * BLOCK, grad_stride,
-                                            grad_x + k * BLOCK, grad_x_stride, h, p->adaptive ? h + room : h, grad_leak != NULL, stream);
+            const double g = backward_block(p, WIDTH(k), WIDTH(k + 1), steps, x + k * BLOCK, x_stride, grad + k * BLOCK,
+                                            grad_stride, grad_x + k * BLOCK, grad_x_stride, h,
+                                            p->adaptive ? h + room : h, grad_leak != NULL, stream);
             if (partial) partial[k] = g;
         }
         free(h);
