@@ -9,7 +9,7 @@ import pytest
 
 from docs import make_rule_table as script
 from snn_nas.genotype import parse
-from snn_nas.search.rule_table import Entry
+from snn_nas.search.rule_table import Entry, entries
 
 RULES = ("dfa", "eprop", "frozen", "frsf", "local", "softhebb", "stdp")
 
@@ -53,3 +53,16 @@ def test_the_shares_of_the_variance_add_up() -> None:
     pair = [_entry(rules, float(rules[0] == rules[1])) for rules in itertools.product(others, repeat=3)]
     assert script.shares(pair)[0, 1] == pytest.approx(1.0)
     assert script.shares(pair)[0, 2] == pytest.approx(0.0)
+
+
+def test_nobody_beats_a_network_of_the_front_and_somebody_beats_every_other() -> None:
+    def run(one: Entry) -> tuple[float, float]:
+        return sum(run["validation"] for run in one.runs) / len(one.runs), one.runs[0]["learning_energy_uJ"]
+
+    networks = entries()
+    best = script.frontier(networks)
+    assert best == sorted(best, key=lambda one: run(one)[1])
+    for one in networks:
+        accuracy, energy = run(one)
+        beaten = any(a >= accuracy and e <= energy and (a, e) != (accuracy, energy) for a, e in map(run, networks))
+        assert beaten == (one not in best), one.rules
