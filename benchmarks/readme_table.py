@@ -36,7 +36,8 @@ def rules_learn(record: dict[str, Any]) -> list[Row]:
     settings = record["settings"]
     about = (
         f"{record['data']}, {settings['train']:,} images, {settings['epochs']} epochs, T={settings['T']}, "
-        f"{settings['seeds']} seeds, all tuned alike, held-out accuracy, %"
+        f"{settings['seeds']} seeds, held-out accuracy, %; within a row all have as many tries, at the declared rates; "
+        "what else was chosen, and who takes passes more, is in [rules.md](docs/rules.md#what-they-are-worth)"
     )
     titles = {
         "only": f"**do local rules learn?** All hidden layers under one rule that no error crosses ({about})",
@@ -51,7 +52,12 @@ def rules_learn(record: dict[str, Any]) -> list[Row]:
 
 
 def trial_overhead(record: dict[str, Any]) -> list[Row]:
-    return [("a trial against the bare training loop", f"{record['ratio']:.3f} times its CPU time")]
+    return [
+        (
+            "a trial against the bare training loop",
+            f"{record['ratio']:.2f} times its CPU time (medians of {record['runs']} runs)",
+        )
+    ]
 
 
 def nni_overhead(record: dict[str, Any]) -> list[Row]:
@@ -60,8 +66,10 @@ def nni_overhead(record: dict[str, Any]) -> list[Row]:
 
 
 def energy_counter(record: dict[str, Any]) -> list[Row]:
-    ratios = [f"{name} x{ratio:.2f}" for name, ratio in record["ratio"].items()]
-    return [("counting operations, against a plain forward pass", ", ".join(ratios))]
+    ratios = [
+        f"{name} x{ratio:.2f} ({record['ratio_of_medians'][name]:.2f})" for name, ratio in record["ratio"].items()
+    ]
+    return [("counting operations, against a plain forward pass: least times (medians)", ", ".join(ratios))]
 
 
 def quickstart(record: dict[str, Any]) -> list[Row]:
@@ -124,12 +132,16 @@ def joint_search(record: dict[str, Any]) -> list[Row]:
 def lif_cpu(record: dict[str, Any]) -> list[Row]:
     def over(what: str) -> str:
         peers = {"SpikingJelly": "spikingjelly_torch", "snnTorch": "snntorch_leaky"}
-        return ", ".join(f"{name} {record[what][key]['median_over_ours']:.1f}" for name, key in peers.items())
+        return ", ".join(
+            f"{name} {record[what][key]['median_over_ours']:.1f} ({record[what][key]['best_over_ours']:.1f})"
+            for name, key in peers.items()
+        )
 
     return [
         (
-            f"LIF on a CPU, {record['conditions']['threads']} threads, times ours: forward and backward; forward; "
-            "a training step of a small conv net",
+            f"LIF on a CPU, {record['conditions']['threads']} threads, a machine at load "
+            f"{record['conditions']['load_before']:.0f}, medians (least times) over ours: forward and backward; "
+            "forward; a training step of a small conv net",
             f"{over('forward_backward')}; {over('forward')}; {over('step')}",
         )
     ]
@@ -140,14 +152,20 @@ def stdp_cpu(record: dict[str, Any]) -> list[Row]:
     return [
         (
             "STDP's update of a conv layer (64 to 64, 3x3, 32x32, T=4, batch 16)",
-            f"{update:.2f} times the layer's forward pass; SpikingJelly's learner takes {peer:.0f} times as long",
+            f"{update:.2f} times the layer's forward pass; SpikingJelly's learner, the sum over spike pairs alone, "
+            f"takes {peer:.0f} times as long (median of {record['runs']['spikingjelly']} runs)",
         )
     ]
 
 
 def transport(record: dict[str, Any]) -> list[Row]:
     found = [f"{name} {row['backward']:.2f}" for name, row in record["over_exact"].items() if name != "exact"]
-    return [("backward pass by transport, times back-propagation's", ", ".join(found))]
+    return [
+        (
+            f"backward pass by transport, times back-propagation's (median of {record['rounds']} ratios)",
+            ", ".join(found),
+        )
+    ]
 
 
 def online_memory(record: dict[str, Any]) -> list[Row]:

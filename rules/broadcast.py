@@ -48,6 +48,10 @@ class Broadcast(Rule):
         if self.learned:
             self.register_buffer("change", torch.zeros_like(self.matrix), persistent=False)
 
+    def carry(self, error: Tensor, spikes: Tensor) -> Tensor:
+        """B e of errors `[..., classes]`, in the shape of as many samples' spikes, `[..., *neurons]`."""
+        return (error @ self.matrix).view_as(spikes)
+
     @torch.no_grad()
     def correlate(self, error: Tensor, spikes: Tensor) -> None:
         """Note what B is to learn from errors `[N, classes]` and spikes `[N, ...]`, or their means over time."""
@@ -73,19 +77,15 @@ class DirectFeedback(Broadcast):
         spikes, sent = layer.record.output, self.sent(signals)
         if sent.dim() == 3:
             self.correlate(sent.flatten(0, 1), spikes.flatten(0, 1))
-            return [(spikes, (sent.flatten(0, 1) @ self.matrix).view_as(spikes).to(spikes.dtype))]
+            return [(spikes, self.carry(sent, spikes).to(spikes.dtype))]
         if self.learned:
             self.correlate(sent, spikes.mean(0))
-        return [(spikes, self.project(sent, spikes))]
+        down = self.carry(sent, spikes[0]) / len(spikes)  # spread evenly, as the mean over time does
+        return [(spikes, down.to(spikes.dtype).expand_as(spikes))]
 
     def sent(self, signals: Signals) -> Tensor:
         """What the output sends: one signal a sample `[B, classes]`, or one a step `[T, B, classes]`."""
         return signals.errors() if signals.each_step else signals.error
-
-    def project(self, error: Tensor, spikes: Tensor) -> Tensor:
-        """`[B, classes]` to the shape of the spikes, `[T, B, ...]`, spread evenly as the mean over time does."""
-        down = (error @ self.matrix).view(spikes.shape[1:]) / spikes.shape[0]
-        return down.to(spikes.dtype).expand_as(spikes)
 
 
 class TargetProjection(DirectFeedback):

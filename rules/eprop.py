@@ -46,7 +46,7 @@ class EProp(Broadcast):
         assert layer.record is not None
         spikes = layer.record.output
         self.correlate(error, spikes)
-        return [(spikes, (error @ self.matrix).view_as(spikes))]
+        return [(spikes, self.carry(error, spikes))]
 
     @torch.no_grad()
     def update(self, layer: Layer, signals: Signals) -> list[Root]:
@@ -57,8 +57,7 @@ class EProp(Broadcast):
         assert record.normed is not None
         errors = signals.errors()
         self.correlate(errors.flatten(0, 1), record.output.flatten(0, 1))
-        signal = (errors.flatten(0, 1) @ self.matrix).view_as(record.output)
-        error = signal_at_membrane(neurons, slopes(neurons, record), signal)
+        error = signal_at_membrane(neurons, slopes(neurons, record), self.carry(errors, record.output))
         # sum_t error[t] eps[t] = sum_t error[t] (K x)[t] = sum_s (K^T error)[s] x[s], and K^T error is at the current
         trace = membrane_trace(neurons, len(error), error)
         if record.static:

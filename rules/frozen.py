@@ -1,4 +1,4 @@
-"""No learning: the control that every other rule must beat."""
+"""No learning: the control that other rules are held against."""
 
 from __future__ import annotations
 

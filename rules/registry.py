@@ -399,7 +399,7 @@ register(
 register(
     Declaration(
         name="frozen",
-        summary="the weights stay as they were drawn: the control that every other rule must beat",
+        summary="the weights stay as they were drawn: the control that other rules are held against",
         source="control",
         implementation="rules.frozen:Frozen",
         update="frozen",

@@ -11,7 +11,7 @@ Theirs is the last layer of a network and has one winner an image, whose class i
 be any layer, and a neuron that wins a position of the image (`rules.stdp`, competition) decides for its class there. So
 the reward needs the label and this layer's spikes, and nothing of the layers above. Theirs also starts from features
 that unsupervised STDP has learned; here one rule does both, and `punishment` is small, so that neurons are drawn to
-what they win more than they are driven from it: at 1 a second layer learns less than one that is frozen.
+what they win more than they are driven from it.
 """
 
 from __future__ import annotations

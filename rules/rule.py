@@ -80,9 +80,16 @@ class Signals:
 
         Logits are `[B, classes]`, or where each step has its own loss those of all steps, `[T * B, classes]`.
         """
-        target = self.labels if self.mixture is None else self.mixture
-        target = target.repeat(len(logits) // len(target), *[1] * (target.dim() - 1))
-        return nn.functional.cross_entropy(logits, target, label_smoothing=self.smoothing)
+        return cross_entropy(logits, self.labels if self.mixture is None else self.mixture, self.smoothing)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The mean over logits `[B, classes]`, or over those of all steps, `[T * B, classes]`.
+
+    `labels` are class indices `[B]`, or of mixed samples the classes' shares `[B, classes]`.
+    """
+    target = labels.repeat(len(logits) // len(labels), *[1] * (labels.dim() - 1))
+    return nn.functional.cross_entropy(logits, target, label_smoothing=smoothing)
 
 
 def _shares(labels: Tensor, classes: int) -> Tensor:
