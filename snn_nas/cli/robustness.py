@@ -77,7 +77,6 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
     effort = Effort(given["steps"], given["queries"], given["seed"])
     plan = Plan(eps=_sizes(given["eps"]), effort=effort)
     device = EvaluationSettings(device=given["device"]).resolve_device()
-    where = "cuda:0" if device == "cuda" else "cpu"
     headers = {subject.key: read_header(subject.path) for subject in subjects if subject.path is not None}
     if not headers:
         raise UserError("every run diverged: there is no network to attack")
@@ -110,12 +109,12 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
             else:
                 network = load(subject.path).to(device)
                 twin = None if subject.twin is None else load(subject.twin).to(device)
-                record |= {"model": subject.path.name, "genotype": headers[subject.key]["genotype"], **place(where)}
+                record |= {"model": subject.path.name, "genotype": headers[subject.key]["genotype"], **place(device)}
                 record |= measure(network, pixels, labels, plan, twin=twin, on_step=on_step)
             journal.append(record)
             found[subject.key] = record
     opened = [record["opened"] for record in journal.read() if "opened" in record]
-    about |= {"data_title": data.title, "test_opened": opened, "conditions": conditions(where)}
+    about |= {"data_title": data.title, "test_opened": opened, "conditions": conditions(device)}
     result = summarise([found[subject.key] for subject in subjects], about)
     write_json(folder / RECORD, result)
     text = table(result)

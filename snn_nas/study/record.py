@@ -60,7 +60,7 @@ def summarise(study: Study) -> dict[str, Any]:
         "test_opened": openings(study),
         "seconds": round(sum(record.get("seconds", 0.0) for record in study.results.values()), 1),
         "ran_at": places(study.results.values()),
-        "conditions": conditions("cuda:0" if settings.resolve_device() == "cuda" else "cpu"),
+        "conditions": conditions(settings.resolve_device()),
     }
 
 
