@@ -65,10 +65,6 @@ class Checkpoint:
             torch.cuda.set_rng_state(random["cuda"][0])
         return dict(state)
 
-    def discard(self) -> None:
-        """The run is done."""
-        self.path.unlink(missing_ok=True)
-
 
 def _random() -> dict[str, Any]:
     return {

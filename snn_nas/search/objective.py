@@ -14,13 +14,10 @@ from snn_nas.search.result import Result
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A named measurement with a direction, a unit and inclusive bounds."""
+    """A named measurement with a direction."""
 
     name: str
     direction: Literal["max", "min"]
-    unit: str = ""
-    bounds: tuple[float, float] = (0.0, math.inf)
-    help: str = ""
 
     def gain(self, result: Result) -> float:
         """The result's value, turned so that more is better; NaN where the trial failed or did not measure it."""
@@ -31,16 +28,16 @@ class Objective:
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
-        Objective("accuracy", "max", "", (0.0, 1.0), "share of the validation images that are classified rightly"),
-        Objective("energy_uJ", "min", "µJ", help="energy of one inference on the profile that was named"),
-        Objective("learning_energy_uJ", "min", "µJ", help="energy of learning from one image, on the same profile"),
-        Objective("synops", "min", "", help="synaptic operations of one inference"),
-        Objective("parameters", "min", "", help="trainable and frozen weights"),
-        Objective("T", "min", "steps", (1.0, math.inf), "time steps of one input"),
-        Objective("latency_steps", "min", "steps", (1.0, math.inf), "steps to the answer, a layer each: T + depth - 1"),
-        Objective("latency_us", "min", "µs", help="the time that they take on the profile, if it says how long"),
-        Objective("locality", "max", "", (0.0, 1.0), "share of the weights that learn without a transported error"),
-        Objective("robustness", "max", "", (0.0, 1.0), "accuracy under the attack that `robustness` names"),
+        Objective("accuracy", "max"),  # share of the validation images that are classified rightly
+        Objective("energy_uJ", "min"),  # of one inference, on the profile that was named
+        Objective("learning_energy_uJ", "min"),  # of learning from one image, on the same profile
+        Objective("synops", "min"),  # synaptic operations of one inference
+        Objective("parameters", "min"),  # trainable and frozen weights
+        Objective("T", "min"),  # time steps of one input
+        Objective("latency_steps", "min"),  # time steps to the answer, a layer each: T + depth - 1
+        Objective("latency_us", "min"),  # the time that they take on the profile, if it says how long
+        Objective("locality", "max"),  # share of the weights that learn without a transported error
+        Objective("robustness", "max"),  # accuracy under the attack that `robustness` names
     )
 }
 """Everything that a search may optimise, by name. The first objective of a search is the one that it must get right."""
