@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -45,7 +46,7 @@ class Evolution(Strategy):
 
     def learn(self, result: Result) -> None:
         """Let a member in at the right; the deque drops the oldest at the left."""
-        if all(objective.gain(result) == objective.gain(result) for objective in self.objectives):
+        if not any(map(math.isnan, self._gains(result))):
             self.population.append(result)
 
     def state_dict(self) -> State:
@@ -60,5 +61,5 @@ class Evolution(Strategy):
 
     def _winner(self) -> Genotype:
         sample = [self.rng.choice(self.population) for _ in range(int(self.given["sample"]))]
-        rows = [[objective.gain(member) for objective in self.objectives] for member in sample]
+        rows = [self._gains(member) for member in sample]
         return self.asked[sample[self.rng.choice(front(rows))].digest]

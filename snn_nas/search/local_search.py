@@ -1,7 +1,7 @@
 """Local search: climb from neighbour to better neighbour, then start anew (White et al., 2020, arXiv 2005.02960).
 
-The first neighbour that is better is the next centre, without looking at the others: on NAS-Bench-201 that needs half
-the evaluations of going to the best one. When no neighbour is left to try, a random genotype starts the next climb.
+The first neighbour that is better is the next centre, without looking at the others. When no neighbour is left to try,
+a random genotype starts the next climb.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LocalSearch(Strategy):
 
     def learn(self, result: Result) -> None:
         """Move to a better result."""
-        gains = [objective.gain(result) for objective in self.objectives]
+        gains = self._gains(result)
         ours = self.climbs.pop(result.digest, -1) == self.climb
         if ours and not any(map(math.isnan, gains)) and (self.centre is None or dominates(gains, self.centre)):
             self.centre, self.top = gains, result.digest

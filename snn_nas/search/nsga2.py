@@ -74,9 +74,6 @@ class NSGA2(Strategy):
         self.population = [Result.from_json(member) for member in state["population"]]
         self.children = [Result.from_json(member) for member in state["children"]]
 
-    def _gains(self, result: Result) -> list[float]:
-        return [objective.gain(result) for objective in self.objectives]
-
     def _winner(self) -> Genotype:
         """The better of two; the population is sorted."""
         index = min(self.rng.randrange(len(self.population)) for _ in range(2))

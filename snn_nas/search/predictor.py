@@ -69,8 +69,7 @@ class Predictor(Strategy):
 
     def learn(self, result: Result) -> None:
         """Keep the gains."""
-        gains = [objective.gain(result) for objective in self.objectives]
-        self.told[result.digest] = [result.reached if math.isnan(gain) else gain for gain in gains]
+        self.told[result.digest] = [result.reached if math.isnan(gain) else gain for gain in self._gains(result)]
         if len(self.told) % REFIT == 0:
             self.kernel = None
 

@@ -53,8 +53,8 @@ class Result:
     def reached(self) -> tuple[int, float] | None:
         """Of a trial that was stopped: the epochs that it lasted and its best accuracy; None for every other.
 
-        By these, strategies that compare results put it above every trial that came to nothing, and below every one
-        that ran to its end, whose metrics are not to be compared with those of a shorter training.
+        By these, `nsga2` and the predictor put it above every trial that came to nothing, and below every one that ran
+        to its end, whose metrics are not to be compared with those of a shorter training. Others learn nothing from it.
         """
         if self.status != "stopped":
             return None

@@ -126,6 +126,10 @@ class Strategy(ABC):
         self.asked = {genotype.digest: genotype for genotype in map(parse, state["asked"])}
         self.parents = dict(state.get("parents", {}))  # older states have none
 
+    def _gains(self, result: Result) -> list[float]:
+        """In each objective, more is better; NaN where the trial did not end well."""
+        return [objective.gain(result) for objective in self.objectives]
+
     def _child(self, child: Genotype, parent: str) -> Genotype:
         """A candidate that `propose` made from the network of this digest: it may inherit its weights."""
         self._children[child.digest] = parent
