@@ -9,7 +9,7 @@ from typing import Any
 
 from neurons.errors import UserError
 from neurons.settings import Setting, nearest
-from rules.registry import SHORT, Pair, names, rules
+from rules.registry import SHORT, Pair, names, pair
 from snn_nas.controls import Rule, rule
 from snn_nas.evaluation import EvaluationSettings
 from snn_nas.genotype import Genotype, parse
@@ -131,11 +131,11 @@ def every_rule() -> tuple[str, ...]:
     """
     found = []
     for name in names():
-        declaration = rules()[SHORT[name][0] if name in SHORT else name]
-        needs = declaration.error == "transported" and name not in SHORT
-        if name in ("bp", "frozen") or declaration.readout or (needs and Pair(declaration, "usf").name in SHORT):
+        each = pair(name)
+        declaration, ends = each.declaration, _keeps_its_error(each)
+        if name in ("bp", "frozen") or declaration.readout or (ends and Pair(declaration, "usf").name in SHORT):
             continue
-        found.append(f"{name}~usf" if needs else name)
+        found.append(f"{name}~usf" if ends else name)
         if (feedback := declaration.settings.get("feedback")) is not None and feedback.default == "random":
             found.append(f"{name}(feedback=learned)")
     return tuple(found)
@@ -148,9 +148,14 @@ def _rules(given: Any) -> tuple[str, ...]:
     for each in found:
         if each.pair.declaration.readout:
             raise UserError(f"rule {str(each)!r} is the readout's, no hidden layer's")
-        if each.pair.declaration.error == "transported" and each.pair.transport == "none":
+        if _keeps_its_error(each.pair):
             raise UserError(f"rule {str(each)!r} on every layer must hand its error on: write {each}~usf")
     return tuple(map(str, found))
+
+
+def _keeps_its_error(rule: Pair) -> bool:
+    """Whether it needs an error from above and hands none on: then it cannot be every layer's."""
+    return rule.declaration.error == "transported" and rule.transport == "none"
 
 
 def _others(given: Mapping[str, Any]) -> dict[str, Genotype]:
