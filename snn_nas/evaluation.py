@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -155,6 +155,18 @@ def check_encoding(encoding: str, entry: Entry) -> None:
     if (encoding == "events") != entry.events:
         kind, wanted = ("recordings", "events") if entry.events else ("still images", "direct")
         raise UserError(f"{entry.title} holds {kind}: encoding={encoding} cannot take them, encoding={wanted} does")
+
+
+_loaded: dict[str, Dataset] = {}
+
+
+def loaded(settings: EvaluationSettings, genotype: Genotype) -> Dataset:
+    """`settings.load`, once a process for runs one after another; without the test split, which no such run may see."""
+    key = repr((replace(settings, training={}, start=None, keep=None), genotype.settings.get("T")))
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = settings.load(genotype)
+    return _loaded[key]
 
 
 class Dead(Exception):  # noqa: N818  a way for a trial to end, no fault of ours

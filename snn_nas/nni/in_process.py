@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from neurons.errors import UserError
-from snn_nas.evaluation import EvaluationSettings, evaluate
+from snn_nas.evaluation import EvaluationSettings, evaluate, loaded
 from snn_nas.genotype import Genotype
 from snn_nas.nni.lifeline import hold
 from snn_nas.nni.messages import parameters, result_of
@@ -23,7 +23,6 @@ from snn_nas.search.result import Result
 from snn_nas.training_settings import SETTINGS
 
 if TYPE_CHECKING:
-    from snn_nas.data import Dataset
     from snn_nas.supernet.process import Progress
 
 WHERE = ("root", "start", "keep", "device", "backend")
@@ -138,14 +137,7 @@ def flat(settings: EvaluationSettings) -> dict[str, Any]:
     return {**own, **settings.training}
 
 
-_loaded: dict[str, Dataset] = {}
-
-
 def evaluate_loaded(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epoch: OnEpoch) -> Result:
     """As a trial of its own does, but for the data, which is read once."""
     asked = EvaluationSettings.of(settings)
-    key = repr((replace(asked, training={}, start=None, keep=None), genotype.settings.get("T")))
-    if key not in _loaded:
-        _loaded.clear()
-        _loaded[key] = asked.load(genotype)
-    return evaluate(genotype, asked, seed, on_epoch, _loaded[key])
+    return evaluate(genotype, asked, seed, on_epoch, loaded(asked, genotype))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from snn_nas.conditions import place
 from snn_nas.controls import with_threshold
-from snn_nas.evaluation import EvaluationSettings, fit, measure
+from snn_nas.evaluation import EvaluationSettings, fit, loaded, measure
 from snn_nas.genotype import Genotype, parse
-
-if TYPE_CHECKING:
-    from snn_nas.data import Dataset
 
 TUNING_SEED = 1_000_000
 """Tuning runs take seeds from here on, so that no final run repeats one."""
@@ -69,11 +66,11 @@ def run(job: Job, settings: EvaluationSettings, folder: Path) -> Record:
     from snn_nas.training import Diverged
 
     started = perf_counter()
-    data = _data(settings, job.tuned)
+    data = loaded(settings, job.tuned)
     training = {**settings.training, "lr": float(settings.training.get("lr", 1.0)) * job.lr}
     own = replace(settings, training=training)
     record: Record = {"key": job.key, "contestant": job.contestant, "phase": job.phase, "seed": job.seed}
-    record |= place("cuda:0" if settings.resolve_device() == "cuda" else "cpu")
+    record |= place(settings.resolve_device())
     try:
         network, history = fit(job.tuned, own, data, job.seed, patient=True)
     except Diverged as error:
@@ -85,15 +82,3 @@ def run(job: Job, settings: EvaluationSettings, folder: Path) -> Record:
         weights.save(network, path, dataset=data.name, class_names=data.class_names, split=settings.split())
         record |= {"model": job.model, "costs": measure(network, data, own), "shares": dict(network.credit.shares)}
     return {**record, "seconds": round(perf_counter() - started, 2)}
-
-
-_loaded: dict[str, Dataset] = {}
-
-
-def _data(settings: EvaluationSettings, genotype: Genotype) -> Dataset:
-    """The data, read once a process; without its test split, which no job may see."""
-    key = repr((replace(settings, training={}), genotype.settings.get("T")))
-    if key not in _loaded:
-        _loaded.clear()
-        _loaded[key] = settings.load(genotype)
-    return _loaded[key]
