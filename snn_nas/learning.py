@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from rules.rule import Signals
+from rules.rule import Signals, cross_entropy
 from snn_nas import online
 from snn_nas.auxiliary import Auxiliary
 from snn_nas.network import Network
@@ -61,8 +60,5 @@ def loss_of(currents: Tensor, labels: Tensor, training: Training) -> Tensor:
 
     Currents are `[T, B, classes]`; labels `[B]`, or of mixed samples the classes' shares `[B, classes]`.
     """
-    if training.loss == "tet":
-        each, labels = currents.flatten(0, 1), labels.repeat(len(currents), *[1] * (labels.dim() - 1))
-    else:
-        each = currents.mean(0)
-    return F.cross_entropy(each, labels, label_smoothing=training.label_smoothing)
+    logits = currents.flatten(0, 1) if training.loss == "tet" else currents.mean(0)
+    return cross_entropy(logits, labels, training.label_smoothing)

@@ -16,10 +16,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from rules.layer import Layer, Moment
-from rules.rule import Root, Signals
+from rules.rule import Root, Signals, cross_entropy
 from snn_nas.network import Network
 
 
@@ -105,12 +104,12 @@ def learn(
             current = rollout.step()
         total = total + current.detach()
         if each_step:
-            loss = loss + F.cross_entropy(current.detach(), labels, label_smoothing=label_smoothing) / T
+            loss = loss + cross_entropy(current.detach(), labels, label_smoothing) / T
         seen = current.detach() if each_step else total / t
         error = Signals.of(seen.unsqueeze(0), labels, label_smoothing).error / T
         _backward([(current, error), *network.roots_of_step(error)])
     _backward(rollout.roots())
-    return loss if each_step else F.cross_entropy(total / T, labels, label_smoothing=label_smoothing)
+    return loss if each_step else cross_entropy(total / T, labels, label_smoothing)
 
 
 def _backward(roots: list[Root]) -> None:
