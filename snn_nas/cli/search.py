@@ -70,8 +70,7 @@ def search(
 
     if in_process:
         _refuse_nnis()
-    if host in ("localhost", "::1"):
-        host = server.LOOPBACK
+    host = server.address(host)
     console = Console()
     asked = read(config, data, words, exportable)
     if seed is not None:

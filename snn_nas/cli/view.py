@@ -18,8 +18,7 @@ def view(run: Path, host: str, port: int | None) -> None:
 
     if not (run / "db").is_dir():
         raise UserError(f"{run} is no folder of a search under NNI: it has no db")
-    if host in ("localhost", "::1"):
-        host = server.LOOPBACK
+    host = server.address(host)
     shown = server.view(run.resolve().name, host=host, port=port)
     try:
         click.echo(f"{shown.url}   (Ctrl-C ends it)")

@@ -26,6 +26,11 @@ _ID = re.compile(r"Experiment ID:\s*(?:\x1b\[\d+m)?(\w+)")
 _COLOUR = re.compile(r"\x1b\[\d*m")
 
 
+def address(host: str) -> str:
+    """Of a host as a user names it: this machine itself is `LOOPBACK`, where alone the page is safe."""
+    return LOOPBACK if host in ("localhost", "::1") else host
+
+
 @dataclass(frozen=True)
 class Server:
     """A running manager."""
