@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 from snn_nas.cli.configuration import Configuration
 from snn_nas.data import describe
-from snn_nas.search.files import write_json
+from snn_nas.search.files import noted, write_json
 from snn_nas.search.journal import Journal
 from snn_nas.search.result import Result
 
@@ -21,7 +20,8 @@ class Notes:
 
     def __init__(self, folder: Path, asked: Configuration, config: Path, started: float) -> None:
         self.folder, self.started = folder, started
-        self.before = _seconds(folder / "search.json")
+        before = noted(folder / "search.json", "seconds")
+        self.before = float(before) if isinstance(before, int | float) else 0.0
         self.record = {
             "experiment": folder.name,
             "config": str(config),
@@ -47,11 +47,3 @@ class Notes:
             for result in results:
                 journal.append(result.to_json())
         write_json(self.folder / "search.json", record)
-
-
-def _seconds(path: Path) -> float:
-    """What the parts of a search took that were written down; 0 if none was."""
-    try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0

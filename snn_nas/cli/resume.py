@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -28,8 +27,7 @@ def resume(run: Path, host: str, port: int | None, keep: bool, final_epochs: int
     from snn_nas.nni.config import write_config
     from snn_nas.nni.experiment import Experiment
 
-    if host in ("localhost", "::1"):
-        host = server.LOOPBACK
+    host = server.address(host)
     run = run.resolve()
     config = database.configuration(run)
     with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +39,7 @@ def resume(run: Path, host: str, port: int | None, keep: bool, final_epochs: int
 
 def _origin(run: Path) -> Path:
     """The configuration file that the search was started with, as it was written down."""
-    try:
-        return Path(json.loads((run / "search.json").read_text(encoding="utf-8"))["config"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return run / "db" / "nni.sqlite"
+    from snn_nas.search.files import noted
+
+    config = noted(run / "search.json", "config")
+    return Path(config) if isinstance(config, str) else run / "db" / "nni.sqlite"

@@ -10,7 +10,6 @@ Leaving the block stops everything that was started, whatever the reason for lea
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from snn_nas.nni import server
 from snn_nas.nni.config import override, read_config, write_config
 from snn_nas.nni.database import finals
 from snn_nas.nni.study import read_journal
+from snn_nas.search.files import noted
 from snn_nas.search.journal import Journal
 from snn_nas.search.result import Result
 
@@ -228,10 +228,7 @@ class Experiment:
         return (now - began) / (done - before) * max(0, self.total - done)
 
     def _news(self) -> str:
-        try:
-            return str(json.loads((self.folder / "checkpoint" / "progress.json").read_text(encoding="utf-8"))["text"])
-        except FileNotFoundError:
-            return ""
+        return str(noted(self.folder / "checkpoint" / "progress.json", "text") or "")
 
     def _exhausted(self, status: str) -> bool:
         """NNI never ends an experiment whose tuner has no more trials: we do, when the last one has ended."""

@@ -35,17 +35,16 @@ def summarise(found: Sequence[Record], about: Record) -> Record:
         {**asdict(each), "b": TWIN, "measured": each.b, "verdict": each.verdict}
         for each in (*family(counts), *family(others))
     ]
-    failed = [
-        {"network": f"{row['group']}, seed {row['seed']}", **check}
-        for row in found
-        for check in row["checks"]
-        if not check["holds"]
-    ]
+    failed = [{"network": _name(row), **check} for row in found for check in row["checks"] if not check["holds"]]
     return {
         "benchmark": "robustness", **about, "groups": table, "comparisons": compared, "failed_checks": failed,
-        "diverged": [f"{row['group']}, seed {row['seed']}" for row in found if row.get("status") == "diverged"],
+        "diverged": [_name(row) for row in found if row.get("status") == "diverged"],
         "ran_at": places(found), "networks": list(found),
     }  # fmt: skip
+
+
+def _name(row: Record) -> str:
+    return f"{row['group']}, seed {row['seed']}"
 
 
 def _columns(rows: Sequence[Record]) -> dict[str, list[float]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from neurons.errors import UserError
+from snn_nas.search.files import noted
 from snn_nas.search.journal import Journal
+from snn_nas.study.study import JOURNAL
 
-JOURNAL, STUDY = "journal.jsonl", "study.json"
+STUDY = "study.json"
 TWIN = "bp"
 
 
@@ -50,7 +51,7 @@ def of_study(folder: Path, groups: Sequence[str], split: str = "validation") -> 
         UserError: the study is unfinished, it has no such contestant, or it did not open its own test split before
             this one is attacked on it.
     """
-    if not (folder / STUDY).is_file() or not json.loads((folder / STUDY).read_text(encoding="utf-8"))["finished"]:
+    if not noted(folder / STUDY, "finished"):
         raise UserError(f"the study in {folder} is unfinished: run its command again, which goes on with it")
     journal = Journal(folder / JOURNAL).read()
     if split == "test" and not any("test" in record for record in journal):

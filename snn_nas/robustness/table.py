@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snn_nas.report.words import NONE, percent
-from snn_nas.study.table import points
+from snn_nas.study.table import markdown, points
 
 
 def table(record: dict[str, Any]) -> str:
@@ -14,14 +14,14 @@ def table(record: dict[str, Any]) -> str:
     compared = {(each["a"], each["measured"]): each for each in record["comparisons"]}
     first = next((a for a, _ in compared), None)
     heads = ["accuracy on", *groups] + (["ahead of bp by", "p (Holm)", "verdict"] if first else [])
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    rows = []
     for name in dict.fromkeys(name for group in groups.values() for name in group["numbers"]):
         cells = [_shown(name), *(_number(group["numbers"].get(name)) for group in groups.values())]
         if first:
             each = compared.get((first, name))
             cells += [NONE] * 3 if each is None else [points(each), f"{each['p_holm']:.4f}", each["verdict"]]
-        lines.append(_line(cells))
-    return "\n".join([*lines, "", *_notes(record)]) + "\n"
+        rows.append(cells)
+    return "\n".join([*markdown(heads, rows), "", *_notes(record)]) + "\n"
 
 
 def _shown(name: str) -> str:
@@ -57,7 +57,3 @@ def _notes(record: dict[str, Any]) -> list[str]:
         return [*notes, "", "Every sanity check holds: no stronger attack is weaker, eps = 1 reaches about 0, ..."]
     lines = [f"- {each['network']}: {each['name']} DOES NOT HOLD ({each['detail']})" for each in failed]
     return [*notes, "", "Sanity checks that do not hold; trust `worst` and nothing else:", "", *lines]
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

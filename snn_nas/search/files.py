@@ -1,4 +1,4 @@
-"""Writing files that survive a kill or a power cut."""
+"""Files that survive a kill or a power cut, and reading what may be damaged all the same."""
 
 from __future__ import annotations
 
@@ -16,3 +16,11 @@ def write_json(path: Path, content: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def noted(path: Path, key: str) -> Any:
+    """What a JSON file says under `key`; None where it says nothing, is damaged or does not exist."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None

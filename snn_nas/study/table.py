@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from snn_nas.report.words import NONE, energy, percent
@@ -17,10 +18,13 @@ def table(record: dict[str, Any]) -> str:
     """One row a contestant; accuracies in percent with their deviation, differences in points with 95 % intervals."""
     value = record["measured_on"]
     against = {each["b"]: each for each in record["accuracy"]}
-    lines = [_line([head.format(value=value) for head in HEADS]), _line(["---"] * len(HEADS))]
-    lines += [_line(_cells(row, against.get(row["name"]), value)) for row in record["contestants"]]
-    lines += ["", *_notes(record)]
-    return "\n".join(lines) + "\n"
+    rows = [_cells(row, against.get(row["name"]), value) for row in record["contestants"]]
+    return "\n".join([*markdown([head.format(value=value) for head in HEADS], rows), "", *_notes(record)]) + "\n"
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table's lines."""
+    return [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
 
 
 def _cells(row: dict[str, Any], against: dict[str, Any] | None, value: str) -> list[str]:
@@ -90,7 +94,3 @@ def _edge(record: dict[str, Any]) -> str:
     rows = record["contestants"]
     found = [row["name"] for row in rows if any(run[key] in ends[key] for run in row["runs"] for key in ends)]
     return f" Chosen at an end of a range: {', '.join(found)}." if found else ""
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

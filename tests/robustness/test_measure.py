@@ -28,6 +28,7 @@ from snn_nas.robustness.record import summarise
 from snn_nas.robustness.subjects import of_study
 from snn_nas.robustness.substitute import Substitute
 from snn_nas.search.journal import Journal
+from tests import REPOSITORY
 from tests.robustness.conftest import network
 
 PLAN = Plan(eps=(Fraction(1, 50), Fraction(1, 5)), effort=Effort(steps=5, queries=10))
@@ -194,9 +195,10 @@ def test_an_unfinished_study_is_refused(tmp_path: Path) -> None:
     studied(tmp_path)
     with pytest.raises(UserError, match="leave out --twin"):
         CliRunner().invoke(cli, ["robustness", str(tmp_path), "--twin", "x", *LITTLE], catch_exceptions=False)
-    (tmp_path / "study.json").write_text('{"finished": false}')
-    with pytest.raises(UserError, match="is unfinished: run its command again"):
-        CliRunner().invoke(cli, ["robustness", str(tmp_path), *LITTLE], catch_exceptions=False)
+    for damaged in ('{"finished": false}', '{"finished": tr', "{}"):
+        (tmp_path / "study.json").write_text(damaged)
+        with pytest.raises(UserError, match="is unfinished: run its command again"):
+            CliRunner().invoke(cli, ["robustness", str(tmp_path), *LITTLE], catch_exceptions=False)
     (tmp_path / "study.json").unlink()  # killed before it wrote its first record
     with pytest.raises(UserError, match="is unfinished"):
         of_study(tmp_path, ["mix"])
@@ -257,7 +259,7 @@ def test_a_trial_measures_it_and_stays_reproducible(how: str) -> None:
 
 
 def test_an_objective_that_no_trial_measures_is_refused(tmp_path: Path) -> None:
-    experiments = Path(__file__).parents[2] / "experiments"
+    experiments = REPOSITORY / "experiments"
     text = (
         (experiments / "quickstart.yml")
         .read_text()
