@@ -63,7 +63,9 @@ def _words(command: str) -> list[Word]:
         raise UserError(f"trialCommand cannot be read ({error}): {command}") from error
     found: list[Word] = []
     for match in _WORD.finditer(command):
-        raw = match[0]
+        raw = match[0].replace("\\\n", "")  # the line goes on in the next one
+        if not raw:
+            continue
         if found and raw.startswith(_NEXT):
             break
         text = _unquoted(raw)

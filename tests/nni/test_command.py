@@ -35,6 +35,7 @@ def by_bash(command: str, folder: Path) -> list[list[str]]:
         f"{TRIAL} data=digits; python other.py data=cifar10",
         f"cd . && {TRIAL}",
         f"{TRIAL}  a=''  b=1\n",
+        f"{TRIAL} \\\n  data=digits \\\n  b=1 && \\\n  python other.py\n",
     ],
 )
 def test_words_are_those_that_a_shell_gives_to_the_trial(
