@@ -21,9 +21,19 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass in an order drawn from `order`: images `[B, C, H, W]` (recordings `[T, B, C, H, W]`), labels `[B]`.
 
-    A last batch of one image is left out, for it has no variance for the norms; so is one of fewer images than there
-    are processes.
+    A last batch of fewer images than `least` is left out.
     """
     for images, labels in split.batches(batch_size, order, augmentation, device):
-        if len(labels) >= max(2, across.processes()):
+        if len(labels) >= least():
             yield images, labels
+
+
+def per_pass(split: Split, batch_size: int) -> int:
+    """How many `batches` one pass has."""
+    whole, left = divmod(len(split), batch_size)
+    return whole + (left >= least())
+
+
+def least() -> int:
+    """Images of a batch: one alone has no variance for the norms, and every process needs one."""
+    return max(2, across.processes())

@@ -76,6 +76,15 @@ def _meet() -> None:
         dist.all_reduce(torch.zeros(1))
 
 
+def agree(number: int) -> bool:
+    """Whether all processes say the same number."""
+    if across.processes() == 1:
+        return True
+    ends = torch.tensor([number, -number])
+    dist.all_reduce(ends, dist.ReduceOp.MAX)
+    return bool(ends[0] == -ends[1])
+
+
 def check_batch(batch_size: int) -> None:
     """Raise UserError where a batch has no equal shares."""
     if batch_size % across.processes():

@@ -13,7 +13,7 @@ from rules import across
 from rules.layer import Layer
 from rules.rule import Signals
 from snn_nas import distributed
-from snn_nas.batches import batches
+from snn_nas.batches import batches, per_pass
 from snn_nas.data import Split
 from snn_nas.learning import mixed
 from snn_nas.network import Network
@@ -40,8 +40,7 @@ def train_layer(
     below = itertools.takewhile(lambda other: other != name, network.layers)
     train_mode(network, [network.layers[other] for other in below if is_layerwise(network.layers[other])])
     prepare(network, name, split, training, order, device)
-    steps = -(-len(split) // training.batch_size) * training.layerwise_epochs
-    optimisers = Optimisers([layer], training, steps)
+    optimisers = Optimisers([layer], training, per_pass(split, training.batch_size) * training.layerwise_epochs)
     told = layer.pair.declaration.error == "broadcast"
     for _ in range(training.layerwise_epochs):
         for whole in batches(split, training.batch_size, order, device):

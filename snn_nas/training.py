@@ -19,7 +19,7 @@ from rules import across
 from rules.layer import Layer
 from snn_nas import auxiliary, distributed
 from snn_nas.average import MovingAverage
-from snn_nas.batches import batches
+from snn_nas.batches import batches, least, per_pass
 from snn_nas.checkpoint import Checkpoint
 from snn_nas.compiling import Compiled
 from snn_nas.data import Dataset, Split
@@ -73,11 +73,14 @@ def train(
 
     Raises:
         Diverged: the loss became infinite or NaN.
-        UserError: the checkpoint is damaged, or of another run; a batch has no equal shares for several processes, or
-            there are too few images for one.
+        UserError: the checkpoint is damaged, of another run, or not the same for all processes; a batch has no equal
+            shares for several processes, or there are too few images for one.
     """
     run = _Run(network, data, training, seed, device)
-    if saved := checkpoint.load() if checkpoint else None:
+    saved = checkpoint.load() if checkpoint else None
+    if not distributed.agree(len(saved["history"]) if saved else -1):
+        raise UserError("checkpoint: processes find different ones: give all a folder that every machine reads")
+    if saved:
         run.load_state_dict(saved)
         if run.history and on_epoch is not None:
             on_epoch(run.history[-1])
@@ -110,8 +113,8 @@ class _Run:
         self, network: Network, data: Dataset, training: Training, seed: int, device: torch.device | str
     ) -> None:
         distributed.check_batch(training.batch_size)
-        if len(data.train) < (least := max(2, across.processes())):
-            raise UserError(f"{len(data.train)} training image is no batch: train on {least} or more")
+        if len(data.train) < least():
+            raise UserError(f"training images: {len(data.train)} make no batch, train on {least()} or more")
         fit_encoding(network, data.train)
         self.network, self.training, self.device = network.to(device), training, device
         self.data, self.split, self.validation = data, data.train.resident(device), data.validation.resident(device)
@@ -125,8 +128,7 @@ class _Run:
         if self.head is not None:
             self.head.to(device)
             joint.append(self.head.layer)
-        steps = -(-len(data.train) // training.batch_size) * training.epochs
-        self.optimisers = Optimisers(joint, training, steps)
+        self.optimisers = Optimisers(joint, training, per_pass(data.train, training.batch_size) * training.epochs)
         self.average = MovingAverage(network, training.ema) if training.ema else None
         self.finished = [layer for layer in network if is_layerwise(layer)]
         self.history: list[Epoch] = []

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from neurons.errors import UserError
+from snn_nas.batches import batches, per_pass
 from snn_nas.data import Dataset, Split
 from snn_nas.learning import learn, loss_of
 from snn_nas.optimisers import Optimisers
@@ -54,6 +56,9 @@ def search(
 
     The validation images are left to the trials, which choose the winner by them. Same seed, same machine: same
     architecture weights, bit for bit on a CPU.
+
+    Raises:
+        UserError: there are fewer than four training images.
     """
     torch.manual_seed(seed)
     order = torch.Generator().manual_seed(seed)
@@ -63,35 +68,36 @@ def search(
     mixture.train()
     images, _ = next(weights.batches(training.batch_size, device=device))
     prepare(mixture, mixture, images)
-    batches = -(-len(weights) // training.batch_size)
-    total, done = batches * training.epochs, 0
+    total, done = per_pass(weights, training.batch_size) * training.epochs, 0
     optimisers = Optimisers(list(mixture), training, total)
     adam = torch.optim.Adam(mixture.architecture, architecture_lr, betas=(0.5, 0.999), weight_decay=1e-3)
     others = _endless(held, training.batch_size, order, device)
     augmentation = data.augmentation if training.augment else None
     for epoch in range(training.epochs):
-        for images, labels in weights.batches(training.batch_size, order, augmentation, device):
-            done += 1
-            if len(labels) < 2:
-                continue  # a last batch of one has no variance for the norms
+        for images, labels in batches(weights, training.batch_size, order, device, augmentation):
             if epoch >= warmup * training.epochs:
                 architecture_gradient(mixture, *next(others), training)
                 adam.step()
             loss = float(learn(mixture, images, labels, training))
             optimisers.step()
+            done += 1
             if on_step is not None:
                 on_step(done, total, loss)
     return mixture
 
 
 def halves(split: Split) -> tuple[Split, Split]:
-    """The images for weights, and those for architecture weights."""
+    """The images for weights, and those for architecture weights.
+
+    Raises:
+        UserError: there are fewer than four, and no batch can be made of each half.
+    """
+    if len(split) < 4:
+        raise UserError(f"training images: a supernet learns from two halves of at least 2 each, not from {len(split)}")
     middle = (len(split) + 1) // 2
     return split.first(middle), split.after(middle)
 
 
 def _endless(split: Split, batch_size: int, order: torch.Generator, device: str) -> Iterator[tuple[Tensor, Tensor]]:
     while True:
-        for images, labels in split.batches(batch_size, order, None, device):
-            if len(labels) > 1:
-                yield images, labels
+        yield from batches(split, batch_size, order, device)

@@ -11,7 +11,7 @@ is not shall stay near. Three things differ from the published code. It scores t
 that x stands for, which is what the search is after, and which takes networks of any shape. It starts CMA-ES anew in
 every epoch, for one generation, so that C stays the identity; here one CMA-ES runs through the whole search. And so
 `diversity`, there 0.4, is 0 unless asked for: whatever is good is driven away from the mean, again in each generation,
-and on a known function CMA-ES then misses a peak that it finds without.
+which can keep CMA-ES from a peak that it finds without.
 """
 
 from __future__ import annotations

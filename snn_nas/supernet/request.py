@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from neurons.errors import UserError
+from snn_nas.batches import batches, per_pass
 from snn_nas.data import Dataset, describe
 from snn_nas.evaluation import EvaluationSettings
 from snn_nas.genotype import Genotype
@@ -90,8 +91,8 @@ def evolved(
     torch.manual_seed(request["seed"])
     order, rng = torch.Generator().manual_seed(request["seed"]), random.Random(request["seed"])
     weights, held = halves(data.train)
-    batches = -(-len(weights) // training.batch_size)
-    bank = Bank(data, training, batches * training.epochs, evaluation.resolve_device(), evaluation.backend)
+    steps = per_pass(weights, training.batch_size) * training.epochs
+    bank = Bank(data, training, steps, evaluation.resolve_device(), evaluation.backend)
     evolution = Evolution(
         space,
         request["seed"],
@@ -101,7 +102,7 @@ def evolved(
     )
     first = min(training.epochs - 1, round(request["warmup"] * training.epochs))
     due = [0] * first + _spread(int(request["generations"]), training.epochs - first)
-    total, done, loss = batches * training.epochs + sum(due), 0, 0.0
+    total, done, loss = steps + sum(due), 0, 0.0
     seen = held.first(int(request["images"]))
     augmentation = data.augmentation if training.augment else None
 
@@ -116,9 +117,8 @@ def evolved(
             on_step(done, total, loss)
 
     for epoch in range(training.epochs):
-        for images, labels in weights.batches(training.batch_size, order, augmentation, bank.device):
-            if len(labels) > 1:  # one image has no variance for the norms
-                loss = bank.learn(evolution.draw() if epoch > first else space.sample(rng), images, labels)
+        for images, labels in batches(weights, training.batch_size, order, bank.device, augmentation):
+            loss = bank.learn(evolution.draw() if epoch > first else space.sample(rng), images, labels)
             step(loss)
         for _ in range(due[epoch]):
             if not evolution.settled:

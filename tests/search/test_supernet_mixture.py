@@ -228,6 +228,8 @@ def test_search_is_deterministic_and_moves(space: Space) -> None:
 def test_halves_are_disjoint_and_whole() -> None:
     first, second = halves(dataset(25).train)
     assert (len(first), len(second)) == (13, 12)
+    with pytest.raises(UserError, match="two halves of at least 2 each, not from 3"):
+        halves(dataset(3).train)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from neurons.errors import UserError
 from snn_nas import data as data_sets
 from snn_nas import distributed
 from snn_nas import network as networks
@@ -75,6 +76,10 @@ def main(folder: Path) -> None:
     with distributed.in_turn():  # the others did not wait for the first one's checkpoint before they were killed
         pass
     found["resumed"] = run("brsf", folder / "killed")
+    try:
+        run("brsf", folder / ("killed" if distributed.first() else "nowhere"))
+    except UserError as error:
+        found["apart"] = {"told": torch.tensor("processes find different ones" in str(error))}
     found["dropped"] = run("darts", folder / "dropped", drop_path=0.6)
     torch.save(found, folder / f"rank{distributed.rank()}.pt")
     distributed.leave()

@@ -15,17 +15,17 @@ from neurons.errors import UserError
 from rules.registry import rules
 from snn_nas import distributed
 from snn_nas.drop_path import DropPath
+from tests import REPOSITORY
 from tests.snn_nas import ranks
 
-ROOT = Path(__file__).parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def together(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *TORCHRUN, *words],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -82,6 +82,11 @@ def test_all_processes_hold_the_same_bits(two: Path) -> None:
 def test_a_killed_run_goes_on(two: Path) -> None:
     found = torch.load(two / "rank0.pt", weights_only=True)
     assert all(torch.equal(value, found["brsf"][key]) for key, value in found["resumed"].items())
+
+
+def test_processes_that_find_different_checkpoints_stop(two: Path) -> None:
+    """Else they would wait for ever for each other, or learn different things."""
+    assert all(torch.load(two / f"rank{rank}.pt", weights_only=True)["apart"]["told"] for rank in (0, 1))
 
 
 def test_a_batch_without_equal_shares_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
