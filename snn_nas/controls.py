@@ -46,12 +46,7 @@ def rule(text: str) -> Rule:
 
 def bp_twin(genotype: Genotype) -> Genotype:
     """The same network with every layer under back-propagation, and the readout's error carried exactly."""
-    return with_rule(genotype, "bp", readout="exact")
-
-
-def with_rule(genotype: Genotype, rule: str, *, readout: str | None) -> Genotype:
-    """The same network with every hidden layer under one rule, and the readout's error carried by `readout`."""
-    return with_rules(genotype, [Rule(Term(rule))] * len(hidden(genotype)), readout=readout)
+    return single_rule(genotype, rule("bp"))
 
 
 def single_rule(genotype: Genotype, rule: Rule) -> Genotype:

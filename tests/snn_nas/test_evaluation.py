@@ -11,7 +11,7 @@ import torch
 from neurons.errors import UserError
 from snn_nas import data as data_sets
 from snn_nas.conclusion import choose, conclude, prepare
-from snn_nas.controls import bp_twin, with_rule
+from snn_nas.controls import bp_twin, rule, single_rule
 from snn_nas.credit import check
 from snn_nas.evaluation import EvaluationSettings, evaluate
 from snn_nas.export.weights import load
@@ -109,9 +109,9 @@ def test_the_twin_has_the_same_weights_and_nothing_but_bp() -> None:
     credit = check(graph(twin, (1, 8, 8), 10))
     assert credit.graph.weights == graph(genotype, (1, 8, 8), 10).weights
     assert {share for name, share in credit.share.items() if name != "readout"} == {"bp"}
-    one = with_rule(genotype, "local", readout=None)
+    one = single_rule(genotype, rule("local"))
     assert check(graph(one, (1, 8, 8), 10)).locality == 1.0
-    assert canonical(one, (1, 8, 8), 10) == canonical(with_rule(twin, "local", readout=None), (1, 8, 8), 10)
+    assert canonical(one, (1, 8, 8), 10) == canonical(single_rule(twin, rule("local")), (1, 8, 8), 10)
 
 
 def test_the_conclusion_trains_exports_and_opens_the_test_split_once(tmp_path: Path) -> None:
