@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from itertools import accumulate
 
 import torch
-from common import record
 from torch import Tensor
 
+from benchmarks.common import record
+from benchmarks.memory import peak
 from snn_nas import network as networks
 from snn_nas.genotype import parse
 from snn_nas.network import Network
@@ -35,18 +35,14 @@ def batch(network: Network, images: Tensor, labels: Tensor) -> None:
         layer.after_step(0.0)
 
 
-def peak(network: Network, images: Tensor, labels: Tensor) -> int:
+def worst(network: Network, images: Tensor, labels: Tensor) -> int:
     """Bytes at the worst moment of a batch, over those before it."""
-    if images.is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        batch(network, images, labels)
-        return torch.cuda.max_memory_allocated() - before
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        batch(network, images, labels)
-    events = profile.profiler.kineto_results.events()  # type: ignore[union-attr]
-    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
-    return max(accumulate(change for _, change in changes))
+    if not images.is_cuda:
+        return peak(lambda: batch(network, images, labels))
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    batch(network, images, labels)
+    return torch.cuda.max_memory_allocated() - before
 
 
 def measure(rule: str, T: int, device: str) -> dict[str, float]:
@@ -61,7 +57,7 @@ def measure(rule: str, T: int, device: str) -> dict[str, float]:
     if device == "cuda":
         torch.cuda.synchronize()
     seconds = clock() - started
-    return {"peak_MB": round(peak(network, images, labels) / 1e6, 2), "seconds": round(seconds, 3)}
+    return {"peak_MB": round(worst(network, images, labels) / 1e6, 2), "seconds": round(seconds, 3)}
 
 
 def main() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
+from functools import partial
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from benchmarks.memory import peak
 from snn_nas import auxiliary
 from snn_nas import data as data_sets
 from snn_nas import network as networks
@@ -218,14 +219,6 @@ def test_a_cells_gradients_are_equal_with_paths_dropped() -> None:
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
-def peak(network: Network, images: torch.Tensor, labels: torch.Tensor) -> int:
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        learn(network, images, labels, Training())
-    events = profile.profiler.kineto_results.events()  # type: ignore[union-attr]
-    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
-    return max(accumulate(change for _, change in changes))
-
-
 @pytest.mark.parametrize(
     ("rule", "up", "share"), [("usf", "usf", 0.55), ("dfa(feedback=learned)", "none", 0.65), ("local", "none", 0.75)]
 )
@@ -240,7 +233,7 @@ def test_memory_is_lower(rule: str, up: str, share: float) -> None:
         network.zero_grad()
         for layer in network:
             layer.after_step(0.0)
-        found.append(peak(network, images, labels))
+        found.append(peak(partial(learn, network, images, labels, Training())))
     assert found[1] < share * found[0], found
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.memory import peak
 from rules.rule import Signals
 from snn_nas import data as data_sets
 from snn_nas import network as networks
@@ -87,7 +88,7 @@ class Spike(torch.autograd.Function):
         return grad / (1 + (torch.pi * ctx.saved_tensors[0]).square())
 
 
-def authors_loop(network: Network, images: Tensor, labels: Tensor, frames: Tensor) -> dict[str, Tensor]:
+def authors_loop(network: Network, labels: Tensor, frames: Tensor) -> dict[str, Tensor]:
     """Xiao et al. 2022, algorithm 1, by hand: detached membranes, a trace for each synapse, a backward pass a step."""
     first, second, readout = network.layers.values()
     found = {name: torch.zeros_like(layer.synapse.weight) for name, layer in network.layers.items()}
@@ -120,7 +121,7 @@ def test_ottt_is_the_authors_loop(encoding: str) -> None:
     network = build("ottt", "ottt~exact", "exact", encoding=encoding).double()
     images, labels = batch()
     frames = images.expand(4, *images.shape) if encoding == "direct" else network.encoding(images)
-    expected = authors_loop(network, images, labels, frames)
+    expected = authors_loop(network, labels, frames)
     found = step_by_step(network, images, labels)
     for name, gradient in expected.items():
         assert gradient.abs().max() > 1e-6
@@ -186,7 +187,7 @@ def test_a_networks_gradients_are_those_of_training_layer_by_layer(name: str, mo
 def test_a_frozen_layer_hands_the_error_of_each_step_down() -> None:
     network = build("ottt", "frozen~exact", "exact").double()
     images, labels = batch()
-    expected = authors_loop(network, images, labels, images.expand(4, *images.shape))
+    expected = authors_loop(network, labels, images.expand(4, *images.shape))
     network.zero_grad()
     online.learn(network, images, labels, autocast=mixed("float32", "cpu"))
     assert network.layers["layer2"].synapse.weight.grad is None
@@ -196,31 +197,24 @@ def test_a_frozen_layer_hands_the_error_of_each_step_down() -> None:
 # -- how much ---------------------------------------------------------------------------------------------------------
 
 
-def peak(rules: tuple[str, str, str], T: int, encoding: str) -> int:
-    """Bytes at the worst moment of one batch, as torch's allocator told the profiler."""
+def worst(rules: tuple[str, str, str], T: int, encoding: str) -> int:
+    """Bytes at the worst moment of one batch."""
     network = build(*rules, T=T, encoding=encoding)
     images, labels = batch(size=32)
     learn(network, images.float(), labels, Training())
     network.zero_grad()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        learn(network, images.float(), labels, Training())
-    events = profile.profiler.kineto_results.events()
-    now = worst = 0
-    for _, change in sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"):
-        now += change
-        worst = max(worst, now)
-    return worst
+    return peak(lambda: learn(network, images.float(), labels, Training()))
 
 
 @pytest.mark.parametrize("encoding", ["direct", "poisson", "latency"])
 @pytest.mark.parametrize("rules", [("ottt", "ottt~frsf", "usf"), ("eprop", "eprop", "none")], ids=lambda each: each[0])
 def test_memory_is_flat_in_T(rules: tuple[str, str, str], encoding: str) -> None:
-    few, many = (peak(rules, T, encoding) for T in (4, 32))
+    few, many = (worst(rules, T, encoding) for T in (4, 32))
     assert many < 1.1 * few
 
 
 def test_memory_of_back_propagation_grows_with_T() -> None:
-    few, many = (peak(("bp", "bp", "exact"), T, "direct") for T in (4, 32))
+    few, many = (worst(("bp", "bp", "exact"), T, "direct") for T in (4, 32))
     assert many > 5 * few
 
 
