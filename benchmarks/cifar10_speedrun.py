@@ -12,7 +12,7 @@ images, which also warm the kernels up. The clock is that of the epochs' trainin
 stands still while validation images are looked at. The test split is opened at the end, without test-time augmentation.
 Where CIFAR-10 itself is not at hand, its JPEG copy is taken, and the record says so.
 
-    python benchmarks/cifar10_speedrun.py --out speedrun.json --minutes 9
+    python -m benchmarks.cifar10_speedrun --out speedrun.json --minutes 9
 
 Each run is written down as it ends; the same command goes on with those that are left.
 """
@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import record
 
+from benchmarks.common import record
 from neurons.errors import UserError
 from snn_nas import data as data_sets
 from snn_nas import network as networks
@@ -116,8 +116,9 @@ def fastest(goal: Goal, data: Dataset, device: str) -> tuple[float, str]:
     return min(found)
 
 
-def pace(goal: Goal, data: Dataset, backend: str, device: str, batches: int = 12) -> float:
+def pace(goal: Goal, data: Dataset, backend: str, device: str) -> float:
     """Seconds of an epoch, by some batches of random images after as many that warm up."""
+    batches = 12
     network = build(goal, data, backend)
     network.encoding.fit(next(data.train.batches(1000))[0])
     network.to(device)

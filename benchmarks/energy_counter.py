@@ -6,7 +6,7 @@ SynapticOperations need modules that they know, so they run on the same layers a
 ratio is to the plain forward pass of the same modules. Times are CPU seconds of the process, which waiting for a busy
 machine does not lengthen; the three take turns, and the least of the turns counts, for pass and count alike.
 
-    python benchmarks/energy_counter.py --threads 1 --out benchmarks/results/energy_counter.json
+    python -m benchmarks.energy_counter --threads 1 --out benchmarks/results/energy_counter.json
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import record
 from torch import Tensor, nn
 
+from benchmarks.common import record
 from snn_nas import network
 from snn_nas.energy.activity import Activity, Conventions
 from snn_nas.energy.counter import Counter, counting

@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from common import record
-
-from rules.registry import pair
-from snn_nas.controls import with_rule
+from benchmarks.common import record
+from snn_nas.controls import rule, single_rule
 from snn_nas.evaluation import EvaluationSettings, evaluate
 from snn_nas.genotype import parse
 from snn_nas.spaces import canonical
@@ -39,12 +37,11 @@ def main() -> None:
     neuron = "lif" if options.threshold == 1.0 else f"lif(threshold={options.threshold})"
     twin = parse(CHAIN.format(n=neuron))
     table = {}
-    for rule in options.rules.split(","):
-        carrier = pair(rule).transport
-        genotype = canonical(with_rule(twin, rule, readout=carrier), data.shape, data.classes)
+    for name in options.rules.split(","):
+        genotype = canonical(single_rule(twin, rule(name)), data.shape, data.classes)
         results = [evaluate(genotype, settings, seed, data=data) for seed in range(options.seeds)]
         accuracies = [result.metrics.get("accuracy", 0.0) for result in results]
-        table[rule] = {
+        table[name] = {
             "accuracies": accuracies,
             "mean": statistics.mean(accuracies),
             "energy_uJ": results[0].metrics.get("energy_uJ"),
@@ -52,7 +49,7 @@ def main() -> None:
             "locality": results[0].metrics.get("locality"),
             "genotype": str(genotype),
         }
-        print(rule, accuracies, flush=True)
+        print(name, accuracies, flush=True)
     record(
         "fashion_chain",
         {"neuron": neuron, "profile": settings.profile, "epochs": options.epochs, "rules": table},

@@ -18,8 +18,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from common import record
-
+from benchmarks.common import record
 from snn_nas.evaluation import EvaluationSettings, fit
 from snn_nas.genotype import parse
 from snn_nas.search import Journal, trial_seed

@@ -20,23 +20,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import record
 from torch import Tensor
 
+from benchmarks.common import record
 from snn_nas import data as data_sets
 from snn_nas import network as networks
-from snn_nas.controls import Rule, bp_twin, single_rule
+from snn_nas.controls import bp_twin, rule, single_rule
 from snn_nas.data import Dataset
-from snn_nas.genotype import Genotype, Term, parse
+from snn_nas.genotype import Genotype, parse
 from snn_nas.learning import learn
 from snn_nas.network import Network
-from snn_nas.report.style import LIGHT, canvas, drawing, resolution
+from snn_nas.report.style import LIGHT, canvas, drawing, resolution, rule_colour, stroke
 from snn_nas.spaces import canonical
 from snn_nas.tensorboard import angle
 from snn_nas.training import Training, train
 
 RULES = ("bp", "usf", "brsf", "frsf", "fa", "dfa")
-COLOURS = dict(zip(RULES, ("#4d4d4d", "#1f78b4", "#33a02c", "#6a51a3", "#e69f00", "#e31a1c"), strict=True))
 STAGES = ("at initialisation", "after training")
 
 
@@ -89,9 +88,9 @@ def compare(network: Network, data: Dataset, batches: list[tuple[Tensor, Tensor]
     return rows
 
 
-def measure(rule: str, seed: int, data: Dataset, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+def measure(name: str, seed: int, data: Dataset, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     """Both stages of one rule."""
-    text = canonical(single_rule(genotype(options.depth, options.channels), Rule(Term(rule))), data.shape, data.classes)
+    text = canonical(single_rule(genotype(options.depth, options.channels), rule(name)), data.shape, data.classes)
     torch.manual_seed(seed)
     network = networks.build(text, data.shape, data.classes, normalise=data.normalise).to(options.device)
     shown = data.validation.batches(options.batch_size, device=options.device, drop_last=True)
@@ -120,7 +119,8 @@ def draw(rules: dict[str, dict[str, list[dict[str, float]]]], title: str, path: 
         for column, stage in enumerate(STAGES):
             for rule, stages in rules.items():
                 depth = range(1, len(stages[stage]) + 1)
-                style: dict[str, Any] = {"color": COLOURS[rule], "marker": "o", "ms": 4, "lw": 1.6, "label": rule}
+                style: dict[str, Any] = {"color": stroke(rule_colour(rule), LIGHT), "marker": "o", "ms": 4, "lw": 1.6}
+                style |= {"label": rule, "ls": "--" if rule == "frsf" else "-"}  # brsf shows where both are equal
                 panels[0][column].plot(depth, [row["angle"] for row in stages[stage]], **style)
                 panels[1][column].semilogy(depth, [row["variance"] for row in stages[stage]], **style)
             panels[0][column].set_title(stage)
@@ -151,9 +151,9 @@ def main() -> None:
     held = options.batches * options.batch_size
     data = data_sets.load(options.data, train=options.train, validation=max(held, 100))
     rules = {}
-    for rule in options.rules.split(","):
-        rules[rule] = mean([measure(rule, seed, data, options) for seed in range(options.seeds)])
-        print(rule, [[round(row["angle"]) for row in rows] for rows in rules[rule].values()], flush=True)
+    for name in options.rules.split(","):
+        rules[name] = mean([measure(name, seed, data, options) for seed in range(options.seeds)])
+        print(name, [[round(row["angle"]) for row in rows] for rows in rules[name].values()], flush=True)
     words = ("depth", "channels", "train", "epochs", "batches", "batch_size", "seeds")
     settings = {name: getattr(options, name) for name in words}
     record("gradient_by_depth", {"data": data.title, **settings, "rules": rules}, options.out, device=options.device)

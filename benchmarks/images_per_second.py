@@ -19,10 +19,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import record
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.common import record
 from neurons.errors import UserError
 from snn_nas import network as networks
 from snn_nas.genotype import parse

@@ -15,8 +15,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from common import record
-
+from benchmarks.common import record
 from snn_nas.evaluation import EvaluationSettings, fit
 from snn_nas.genotype import Genotype
 from snn_nas.inheritance import Start, keep

@@ -5,7 +5,7 @@ type that a backend takes. torch's benchmark timer waits for the device and repe
 copy of as much memory as the job must read and write: forward x and s, backward x, ds and dx. Spikes are compared with
 those of the plain loop: SpikingJelly's CuPy multiplies by 1 / tau where torch divides, so a few may differ.
 
-    python benchmarks/lif_backends.py --device cuda --out benchmarks/results/lif_cuda.json
+    python -m benchmarks.lif_backends --device cuda --out benchmarks/results/lif_cuda.json
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import argparse
 from typing import Any
 
 import torch
-from common import record
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
+from benchmarks.common import record
 from neurons import population
 from neurons.errors import UserError
 

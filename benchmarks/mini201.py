@@ -9,9 +9,9 @@ ones that had no say. Strategies see validation accuracies only; what is reporte
 validated best so far, the mean over repeats with different seeds. `rows` searches all cells; in `unique`, isomorphic
 ones count as one. Repeats run one after the other in one process, and go on where a record of fewer repeats stopped:
 
-    python benchmarks/mini201.py --data mini201.csv.gz \
+    python -m benchmarks.mini201 --data mini201.csv.gz \
         --out benchmarks/results/mini201.json --plot docs/images/mini201.png
-    python benchmarks/mini201.py --data mini201.csv.gz --on cifar100 --repeats 60 --spaces rows \
+    python -m benchmarks.mini201 --data mini201.csv.gz --on cifar100 --repeats 60 --spaces rows \
         --strategies random local_search predictor --out benchmarks/results/mini201_cifar100.json
 """
 

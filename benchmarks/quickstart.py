@@ -1,6 +1,6 @@
 """Claim: the quickstart ends within 6 minutes of a 2-core machine, with a winner of at least 95 % on held-out digits.
 
-Condenses the folder of a run that `make search` made into one record: python benchmarks/quickstart.py runs/ID
+Condenses the folder of a run that `make search` made into one record: python -m benchmarks.quickstart runs/ID
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from common import record
+from benchmarks.common import record
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     space, table = rule_table.load(options.table)
     best = max(table.validation, key=lambda digest: table.validation[digest]["accuracy"])
-    ceiling = 100 * table.test[best]["accuracy"]
+    ceiling = round(100 * table.test[best]["accuracy"], 2)  # as the curves are
     curves: dict[str, list[list[float]]] = {name: [] for name in options.strategies}
     found = {}
     for name, rows in curves.items():
@@ -40,7 +40,7 @@ def main() -> None:
         title = f"Searches over {len(table.test)} rule assignments"
         plot(curves, "held-out accuracy, %", title, options.plot, ceiling)
     about = {"repeats": options.repeats, "metric": "held-out accuracy of the best by validation, %"}
-    result = {"networks": len(table.test), "best_by_validation": round(ceiling, 2), "strategies": found}
+    result = {"networks": len(table.test), "best_by_validation": ceiling, "strategies": found}
     record("rule_table_search", {**about, "table": table.name, **result}, options.out)
 
 

@@ -17,13 +17,12 @@ seed by seed, so that it is then short of seeds and not of rules. The effective 
 of the entropy of their singular values) says how diverse they are. CIFAR-10 here is a JPEG-75 copy: its accuracies are
 not comparable with published ones.
 
-    python benchmarks/rules_learn.py --out benchmarks/results/rules_learn.json
+    python -m benchmarks.rules_learn --out benchmarks/results/rules_learn.json
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -32,14 +31,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import record
 from torch import Tensor
 
+from benchmarks.common import record
 from rules.registry import pair
 from snn_nas import data as data_sets
 from snn_nas import network as networks
 from snn_nas.conditions import conditions
 from snn_nas.genotype import parse
+from snn_nas.search.journal import Journal
 from snn_nas.training import Training, accuracy, train
 
 PLACES = ((32, 5, "avg"), (64, 3, "avg"), (64, 3, "none"))
@@ -115,9 +115,8 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.journal = Path(options.out).with_suffix(".runs.jsonl") if options.out else None
-        lines = self.journal.read_text().splitlines() if self.journal and self.journal.exists() else []
-        self.known = {row["key"]: row for row in map(json.loads, lines)}
+        self.journal = Journal(Path(options.out).with_suffix(".runs.jsonl")) if options.out else None
+        self.known = {row["key"]: row for row in (self.journal.read() if self.journal else ())}
         whole = data_sets.load(options.data, train=options.train, validation=options.validation)
         half = options.validation // 2
         self.tuning = replace(
@@ -149,9 +148,7 @@ class Bench:
             }
             self.known[key] = row
             if self.journal:
-                self.journal.parent.mkdir(parents=True, exist_ok=True)
-                with self.journal.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                self.journal.append(row)
             print(f"{row['accuracy']:.3f} {row['seconds']:6.1f} s  {key}", flush=True)
         return self.known[key]
 

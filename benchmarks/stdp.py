@@ -6,7 +6,7 @@ sum alone, which is what SpikingJelly's learner does. Forward is the layer's own
 gradients. All take turns in one process; the median of `--rounds` counts. Both sums are compared
 before timing; at tau = 2 every term is a sum of powers of 2, so that they should be equal to the last bit.
 
-    python benchmarks/stdp.py --threads 2 --out benchmarks/results/stdp_cpu.json
+    python -m benchmarks.stdp --threads 2 --out benchmarks/results/stdp_cpu.json
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 
 import torch
-from common import record
 from torch import Tensor, nn
 
+from benchmarks.common import record
 from neurons import population
 from rules.layer import Layer
 from rules.registry import pair

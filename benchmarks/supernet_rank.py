@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import record
 from scipy.stats import kendalltau
 
+from benchmarks.common import record
 from neurons.errors import UserError
 from snn_nas.data import Dataset
 from snn_nas.evaluation import EvaluationSettings, evaluate

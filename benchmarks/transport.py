@@ -5,7 +5,7 @@ hidden layers and the readout under one transport; the backward pass alone, afte
 Transports take turns in one process, so that a busy machine hurts all alike; medians of the ratios to `exact` within a
 round. Redrawing B after a step (`brsf`) and following W (`kp`) are timed too, as `step`: backward and optimiser.
 
-    python benchmarks/transport.py --out benchmarks/results/transport.json
+    python -m benchmarks.transport --out benchmarks/results/transport.json
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import statistics
 import time
 
 import torch
-from common import record
 from torch.nn import functional as F
 
+from benchmarks.common import record
 from snn_nas import network as networks
 from snn_nas.genotype import parse
 from snn_nas.optimisers import Optimisers

@@ -20,9 +20,9 @@ import time
 from itertools import pairwise
 
 import torch
-from common import record
 from torch import nn
 
+from benchmarks.common import record
 from neurons.population import Population, build
 from snn_nas.evaluation import EvaluationSettings, evaluate
 from snn_nas.genotype import parse

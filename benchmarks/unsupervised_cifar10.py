@@ -8,7 +8,7 @@ validation images choose nothing, and the test split is opened at its end, once,
 A run takes minutes on a GPU and days on a CPU. Runs are kept in the record, which goes on where it was cut short; a run
 that was killed starts anew.
 
-    python benchmarks/unsupervised_cifar10.py --device cuda --out benchmarks/results/gpu/unsupervised_cifar10.json
+    python -m benchmarks.unsupervised_cifar10 --device cuda --out benchmarks/results/gpu/unsupervised_cifar10.json
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import record
 
+from benchmarks.common import record
 from snn_nas import data as data_sets
 from snn_nas import network as networks
 from snn_nas.genotype import parse

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests import REPOSITORY
 
 
 def bench(name: str, out: Path, *words: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, f"benchmarks/{name}.py", "--device", "cpu", "--out", str(out), *words],
+        [sys.executable, "-m", f"benchmarks.{name}", "--device", "cpu", "--out", str(out), *words],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,
