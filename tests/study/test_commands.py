@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from neurons.errors import UserError
 from snn_nas.cli import cli
 from snn_nas.cli.study import _listed
+from tests import REPOSITORY
 
-STUDIES = sorted((Path(__file__).parents[2] / "experiments" / "studies").glob("*.yml"))
+STUDIES = sorted((REPOSITORY / "experiments" / "studies").glob("*.yml"))
 MIX = "chain(T=2){conv(c=4,down=avg)@local/lif(threshold=0.5); conv(c=4)@gradient/lif; readout@delta~usf}"
 
 
@@ -44,7 +45,7 @@ def test_slips_are_one_line(words: list[str], message: str, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("eps", ["x", "0", "2", "1/0"])
-def test_sizes_of_the_ball_lie_in_the_pixels_range(eps: str, tmp_path: Path) -> None:
+def test_sizes_of_the_ball_lie_in_the_pixels_range(eps: str) -> None:
     from snn_nas.cli.robustness import _sizes
 
     with pytest.raises(UserError, match="--eps"):
@@ -79,4 +80,4 @@ def test_the_studies_that_ship_are_sound(path: Path) -> None:
     given.setdefault("genotype", MIX)
     asked = claim(given)
     assert {*asked.rules} == {*every_rule()}  # a claim that holds of all rules must meet them all
-    assert len(contestants(asked)) == len(every_rule()) + 4
+    assert len(contestants(asked)) == len(every_rule()) + len(asked.others) + 4  # mix, frozen, random, bp
