@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-# Tests run side by side: two that spin for the same core wait for each other.
+# Tests run side by side: two that spin for the same core wait for each other. Processes that they start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 

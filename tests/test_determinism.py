@@ -18,8 +18,9 @@ from snn_nas.genotype import parse
 from snn_nas.nni.in_process import search
 from snn_nas.nni.study import Study
 from snn_nas.search import Result
+from tests import REPOSITORY
 
-CONFIG = Path(__file__).parents[1] / "experiments" / "quickstart.yml"
+CONFIG = REPOSITORY / "experiments" / "quickstart.yml"
 TRIALS = 4
 
 

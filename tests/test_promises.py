@@ -21,8 +21,8 @@ from snn_nas.genotype import parse
 from snn_nas.nni.experiment import Experiment
 from snn_nas.nni.messages import TITLE_WARNING
 from snn_nas.search.early_stop import Hopeless
+from tests import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
 SETTINGS = EvaluationSettings.of({"data": "digits", "train": 300, "epochs": 2, "batch_size": 32, "energy_images": 20})
 

@@ -7,7 +7,6 @@ have a fuzzer of their own.
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -32,6 +31,7 @@ from snn_nas.nni.trial import read_settings, run
 from snn_nas.search.result import STATUSES
 from snn_nas.spaces.space import Space
 from snn_nas.training_settings import SETTINGS
+from tests.nni.rig import Channel
 
 SHAPE, CLASSES = (1, 8, 8), 10
 quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -127,19 +127,9 @@ def test_nni_parameters_are_refused_in_one_line_or_give_a_valid_genotype(
 )
 @many
 def test_a_trial_ends_typed_whatever_its_parameters(given_: dict[str, Any], space_text: str) -> None:
-    finals: list[Mapping[str, Any]] = []
-
-    class Channel:
-        def parameters(self) -> dict[str, Any]:
-            return given_
-
-        def intermediate(self, value: Any) -> None: ...
-
-        def final(self, value: Any) -> None:
-            finals.append(json.loads(json.dumps(value, allow_nan=False)))
-
-    assert run(Channel(), {}, space_text, "tests.contracts.toy:score").status in STATUSES
-    assert len(finals) == 1
+    channel = Channel(given_)
+    assert run(channel, {}, space_text, "tests.contracts.toy:score").status in STATUSES
+    assert len(channel.finals) == 1
 
 
 REPORTED = ["default", "accuracy", "status", "reason", "seed", "epochs", "curve", "digest", "genotype"]

@@ -14,9 +14,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from tests import REPOSITORY
 from tools import audit
 
-REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ALLOWED = yaml.safe_load((REPOSITORY / "tools" / "audit.yml").read_text(encoding="utf-8"))
 

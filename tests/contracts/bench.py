@@ -48,6 +48,11 @@ def labels(seed: int = 0) -> Tensor:
     return torch.randint(CLASSES, (BATCH,), generator=torch.Generator().manual_seed(seed))
 
 
+def told(batch: Tensor) -> Signals:
+    """What a rule is told of these labels, whatever the readout says."""
+    return Signals.of(torch.zeros(1, len(batch), CLASSES), batch)
+
+
 class Bench:
     """A layer under a fixed random readout; deterministic under `seed`.
 

@@ -69,7 +69,7 @@ def test_a_changed_source_is_decoded_again(counting: Counting, own_cache: Path) 
     cached(own_cache)
 
 
-def test_a_failed_decoding_leaves_nothing_behind(own_cache: Path, tmp_path: Path) -> None:
+def test_a_failed_decoding_leaves_nothing_behind(own_cache: Path) -> None:
     def fail() -> Arrays:
         raise UserError("damaged")
 
@@ -88,7 +88,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
     assert len(images) == 2
 
 
-def test_writing_to_a_loaded_image_changes_neither_cache_nor_others(own_cache: Path) -> None:
+def test_writing_to_a_loaded_image_changes_neither_cache_nor_others() -> None:
     load("digits", validation=0)
     images = load("digits", validation=0).train.images
     images.zero_()

@@ -12,9 +12,10 @@ from snn_nas.cli.configuration import read
 from snn_nas.conclusion import conclude, prepare
 from snn_nas.evaluation import evaluate
 from snn_nas.genotype import parse
+from tests import REPOSITORY
 from tests.data.formats import write_batches, write_images
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = REPOSITORY / "experiments"
 CLASSES = [f"n{number:08}" for number in range(4)]
 
 

@@ -58,7 +58,7 @@ def test_missing_data_says_where_it_was_looked_for_and_what_belongs_there(
     assert str(root) in message
     assert entry.layout in message
     assert "SNN_NAS_DATA" in message
-    assert ("--download" in message) == entry.download
+    assert (f"data.load('{name}', download=True)" in message) == entry.download
 
 
 GOOD = idx_bytes(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))

@@ -8,8 +8,6 @@ import pytest
 from docs import make_energy as script
 from snn_nas.energy.profile import profiles
 
-DOCS = Path(__file__).parents[2] / "docs"
-
 
 @pytest.mark.parametrize("page", script.PAGES, ids=lambda page: page.name)
 def test_the_page_is_what_the_script_writes(page: Path) -> None:
@@ -18,7 +16,7 @@ def test_the_page_is_what_the_script_writes(page: Path) -> None:
     blocks = {line[5:-4] for line in text.splitlines() if line.startswith("<!-- ") and "/" not in line}
     assert blocks <= {*script.tables(), *(f"{name} output" for name in script.COMMANDS)}
     for picture in (part.partition(")")[0] for part in text.split("](images/")[1:]):
-        assert (DOCS / "images" / picture).is_file()
+        assert (script.HERE / "images" / picture).is_file()
 
 
 def test_every_profile_and_every_counter_is_in_the_tables() -> None:

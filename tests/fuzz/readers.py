@@ -6,6 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from tests import REPOSITORY
 from tests.fuzz import mutate
 
 TEXTS = (
@@ -157,7 +158,7 @@ class ExperimentYaml(Reader):
     suffix = ".yml"
 
     def seeds(self) -> list[bytes]:
-        experiments = Path(__file__).parents[2] / "experiments"
+        experiments = REPOSITORY / "experiments"
         text = (experiments / "quickstart.yml").read_text(encoding="utf-8")
         return [text.replace("searchSpaceFile: ", f"searchSpaceFile: {experiments}/").encode()]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import REPOSITORY
 from tests.fuzz.__main__ import run
 from tests.fuzz.readers import READERS, GenotypeText
 
@@ -28,8 +29,7 @@ def test_a_reader_returns_or_says_what_is_wrong(name: str, tmp_path: Path) -> No
         [sys.executable, "-m", "tests.fuzz", *words],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=REPOSITORY,
         timeout=60 + 3 * seconds,
         check=False,
     )

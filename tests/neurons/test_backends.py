@@ -10,6 +10,7 @@ import torch
 
 from neurons import backends, fused, fused_cpu, population
 from neurons.errors import UserError
+from tests.neurons.extension import needs_build
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
 
@@ -22,11 +23,9 @@ HOME = {
 """What must run, and where no other backend passes."""
 
 
-@pytest.mark.parametrize("backend", HOME)
+@pytest.mark.parametrize("backend", ["plain", "torch", pytest.param("fused", marks=needs_build)])
 def test_what_is_named_is_what_runs(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All give the same spikes, so that a name alone would prove nothing."""
-    if backend == "fused" and fused.obstacle(torch.device("cpu"), torch.float32):
-        pytest.skip("the C extension is not built")
     ran = []
 
     def spy(name: str, run: Any) -> Any:
@@ -91,9 +90,8 @@ def test_auto_says_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
         population.build("lif", backend="fused")
 
 
+@needs_build
 def test_fused_refuses_what_it_cannot_run() -> None:
-    if fused.obstacle(torch.device("cpu"), torch.float32):
-        pytest.skip("the C extension is not built")
     with pytest.raises(UserError, match="'fused' takes float32 on a CPU, not float64; ask for auto or plain"):
         population.build("lif", backend="fused")(torch.zeros(2, 2, dtype=torch.float64))
 

@@ -11,13 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurons import fused, fused_cpu, population
+from neurons import fused_cpu, population
 from neurons.registry import POPULATIONS, SURROGATES
 from neurons.settings import Setting
 from tests.contracts.population import assert_close, brute_force
-
-built = fused.obstacle(torch.device("cpu"), torch.float32) is None
-needs_build = pytest.mark.skipif(not built, reason="the C extension is not built")
+from tests.neurons.extension import built, needs_build
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")

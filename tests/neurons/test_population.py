@@ -3,13 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from neurons import fused, population
+from neurons import population
 from neurons.registry import POPULATIONS
 from tests.contracts.population import PopulationContract
+from tests.neurons.extension import needs_build
 
-unbuilt = pytest.mark.skipif(
-    fused.obstacle(torch.device("cpu"), torch.float32) is not None, reason="the C extension is not built"
-)
 SPIKINGJELLY = [name for name in POPULATIONS if name != "alif"]
 
 
@@ -23,7 +21,7 @@ def _contracts() -> dict[str, type]:
                 body["device"] = "cuda"
             case = type(f"Test_{name}_{backend}", (PopulationContract,), body)
             if backend == "fused":
-                case = unbuilt(case)
+                case = needs_build(case)
             if backend in ("cupy", "triton"):
                 case = pytest.mark.gpu(pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")(case))
             found[case.__name__] = case

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nni.rig import REPOSITORY
+from tests import REPOSITORY
 
 
 @pytest.fixture(scope="module")

@@ -56,8 +56,8 @@ class Table:
         browser.get(f"{url}/detail")
         self.wait(lambda: bool(self.rows()))
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
-        end = time.monotonic() + seconds
+    def wait(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 20
         while not condition():
             assert time.monotonic() < end, self.browser.find_element(By.TAG_NAME, "body").text
             time.sleep(0.2)

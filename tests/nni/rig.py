@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from snn_nas.nni import server
-
-REPOSITORY = Path(__file__).parents[2]
+from tests import REPOSITORY
 
 TOY = "tests.contracts.toy:"
 
@@ -75,6 +74,22 @@ def bare_environment() -> dict[str, str]:
     """What a user's shell gives `nnictl`: no shim."""
     kept = ("NODE_OPTIONS", "SNN_NAS_HOST")
     return {name: value for name, value in server.environment().items() if name not in kept}
+
+
+class Channel:
+    """One trial's, without NNI: `epochs` and `finals` keep what it reports, results as JSON gives them back."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.given, self.epochs, self.finals = dict(given), list[Any](), list[dict[str, Any]]()
+
+    def parameters(self) -> dict[str, Any]:
+        return self.given
+
+    def intermediate(self, value: Any) -> None:
+        self.epochs.append(value)
+
+    def final(self, value: Any) -> None:
+        self.finals.append(json.loads(json.dumps(value, allow_nan=False)))
 
 
 class Tuner:

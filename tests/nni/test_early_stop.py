@@ -22,7 +22,7 @@ from snn_nas.nni.trial import run
 from snn_nas.search import Result
 from snn_nas.search.median import MedianStop
 from tests.contracts.toy import ToySpace, score
-from tests.nni.rig import TOY, Tuner, write
+from tests.nni.rig import TOY, Channel, Tuner, write
 
 TRIALS = 14
 STOP = {"name": "median", "trials": 3}
@@ -32,22 +32,6 @@ ARGS: dict[str, Any] = {
     "seed": 4,
     "early_stop": STOP,
 }
-
-
-class Channel:
-    """One trial's, without NNI."""
-
-    def __init__(self, given: dict[str, Any]) -> None:
-        self.given, self.finals, self.epochs = given, list[dict[str, Any]](), list[dict[str, Any]]()
-
-    def parameters(self) -> dict[str, Any]:
-        return self.given
-
-    def intermediate(self, value: Any) -> None:
-        self.epochs.append(value)
-
-    def final(self, value: Any) -> None:
-        self.finals.append(value)
 
 
 def in_process(folder: Path, lag: int, trials: int) -> list[Result]:
@@ -101,7 +85,7 @@ def test_bars_are_those_of_the_proposal_whenever_they_are_asked_for(tmp_path: Pa
     assert any(any(bars) for bars in asked.values())
 
 
-def test_a_trial_without_bars_is_as_ever(tmp_path: Path) -> None:
+def test_a_trial_without_bars_is_as_ever() -> None:
     given = parameters(ToySpace(), "toy(a=0,b=0) { x }", 1)
     assert BARS not in given
     assert run(Channel(given), {}, "", f"{TOY}epochs").ok

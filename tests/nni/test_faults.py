@@ -29,8 +29,9 @@ from snn_nas.nni.experiment import Experiment
 from snn_nas.nni.lifeline import hold
 from snn_nas.nni.study import Study
 from snn_nas.search import Journal
+from tests import REPOSITORY
 from tests.contracts.toy import score
-from tests.nni.rig import REPOSITORY, TOY, Tuner, write
+from tests.nni.rig import TOY, Tuner, write
 
 ARGS: dict[str, Any] = {
     "space": {"factory": f"{TOY}space"},

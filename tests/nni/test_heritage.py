@@ -16,8 +16,7 @@ from snn_nas.nni.messages import numbers
 from snn_nas.nni.study import Study
 from snn_nas.nni.trial import run
 from snn_nas.search.heritage import file_of
-from tests.nni.rig import TOY, write
-from tests.nni.test_early_stop import Channel
+from tests.nni.rig import TOY, Channel, write
 from tests.search.test_heritage import lineage, run_some
 
 TRIALS = 14

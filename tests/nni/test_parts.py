@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,9 @@ from snn_nas.nni.study import Study, build_space, load_function
 from snn_nas.nni.trial import main, read_settings, run, trial_settings
 from snn_nas.search import Result, trial_seed
 from snn_nas.search.result import STATUSES
+from tests import REPOSITORY
 from tests.contracts.toy import ToySpace, score
-from tests.nni.rig import REPOSITORY
+from tests.nni.rig import Channel
 
 ARGS = {
     "space": {"factory": "tests.contracts.toy:space"},
@@ -68,20 +68,6 @@ class TestMessages:
         assert result_of(value) is None
 
 
-class FakeChannel:
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self.given, self.epochs, self.finals = dict(given), [], []  # type: ignore[var-annotated]
-
-    def parameters(self) -> dict[str, Any]:
-        return self.given
-
-    def intermediate(self, value: Any) -> None:
-        self.epochs.append(value)
-
-    def final(self, value: Any) -> None:
-        self.finals.append(json.loads(json.dumps(value, allow_nan=False)))
-
-
 def crash(*_: Any) -> Result:
     raise RuntimeError("boom")
 
@@ -94,7 +80,7 @@ class TestTrial:
     given = parameters(ToySpace(), str(G), 1)
 
     def test_reports_epochs_and_result(self) -> None:
-        channel = FakeChannel(self.given)
+        channel = Channel(self.given)
         result = run(channel, {}, "", "tests.contracts.toy:quick")
         assert result == replace(score(G, self.given["trial_seed"]), curve=(0.5, 1.0))  # type: ignore[arg-type]
         assert channel.epochs == [{"default": 0.5, "accuracy": 0.5}, {"default": 1.0, "accuracy": 1.0}]
@@ -111,7 +97,7 @@ class TestTrial:
         ],
     )
     def test_whatever_happens_ends_typed(self, change: Any, evaluator: str, status: str, reason: str) -> None:
-        channel = FakeChannel({**self.given, **change})
+        channel = Channel({**self.given, **change})
         result = run(channel, {}, "", evaluator)
         assert result.status == status
         assert reason in result.reason
@@ -120,7 +106,7 @@ class TestTrial:
         assert channel.finals[0]["status"] == status
 
     def test_parameters_of_a_foreign_tuner(self) -> None:
-        channel = FakeChannel({"a": 3, "b": 5})
+        channel = Channel({"a": 3, "b": 5})
         assert (
             run(channel, {}, "{factory: 'tests.contracts.toy:space'}", "tests.contracts.toy:quick").digest == G.digest
         )

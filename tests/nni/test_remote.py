@@ -22,7 +22,8 @@ from neurons.errors import UserError
 from snn_nas.nni import server
 from snn_nas.nni.database import finals
 from snn_nas.nni.experiment import Experiment
-from tests.nni.rig import REPOSITORY, TOY, left_over, write
+from tests import REPOSITORY
+from tests.nni.rig import TOY, left_over, write
 from tests.nni.test_pairing import same
 from tests.nni.test_parts import KEEPER
 

@@ -17,7 +17,7 @@ from snn_nas.nni import server
 from snn_nas.nni.config import override, read_config
 from snn_nas.nni.database import ended_without_result, finals
 from snn_nas.nni.experiment import Experiment
-from tests.nni.rig import REPOSITORY
+from tests import REPOSITORY
 
 
 @pytest.fixture

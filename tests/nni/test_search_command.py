@@ -18,7 +18,8 @@ from snn_nas.nni import in_process
 from snn_nas.nni.study import build_space
 from snn_nas.report.run import load
 from snn_nas.search import result as results
-from tests.nni.rig import REPOSITORY, left_over
+from tests import REPOSITORY
+from tests.nni.rig import left_over
 
 QUICKSTART = REPOSITORY / "experiments" / "quickstart.yml"
 SMALL = ("--set", "train=100", "--set", "epochs=1")

@@ -10,7 +10,7 @@ import yaml
 from nni.experiment.config import ExperimentConfig
 
 from snn_nas.nni.config import read_config
-from tests.nni.rig import REPOSITORY
+from tests import REPOSITORY
 
 EXPERIMENTS = REPOSITORY / "experiments"
 

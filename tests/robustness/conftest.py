@@ -11,12 +11,12 @@ from snn_nas.network import Network, build
 RULES = ("stdp", "dfa", "frozen", "local", "frsf", "bp")
 
 
-def network(first: str, second: str, *, encoding: str = "direct", T: int = 3) -> Network:
+def network(first: str, second: str, *, encoding: str = "direct") -> Network:
     """Two convolutions on 6x6 images of 3 classes, with statistics that a training might have left."""
     torch.manual_seed(0)
     carried = "~usf" if second in ("frsf", "bp") else ""
     text = (
-        f"chain(T={T},encoding={encoding}){{conv(c=4)@{first}/lif(threshold=0.5);"
+        f"chain(T=3,encoding={encoding}){{conv(c=4)@{first}/lif(threshold=0.5);"
         f" conv(c=5,down=avg)@{second}/lif(threshold=0.5); readout(grid=3)@delta{carried}}}"
     )
     built = build(parse(text), (1, 6, 6), 3, normalise=Normalise((0.4,), (0.3,)))

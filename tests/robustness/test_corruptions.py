@@ -18,8 +18,8 @@ from snn_nas.robustness.corruptions import KINDS, SEVERITIES, corrupt
 COLOUR = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-def corrupted(images: Tensor, kind: str, severity: int, seed: int = 0) -> Tensor:
-    return corrupt(images, kind, severity, torch.Generator().manual_seed(seed))
+def corrupted(images: Tensor, kind: str, severity: int) -> Tensor:
+    return corrupt(images, kind, severity, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -15,9 +15,8 @@ from rules import hippo
 from rules.hippo import Hippo, live
 from rules.layer import Record
 from rules.registry import pair
-from rules.rule import Signals
 from rules.synapse import Synapse
-from tests.contracts.bench import BATCH, CLASSES, SYNAPSES, Bench, labels, spikes
+from tests.contracts.bench import BATCH, CLASSES, SYNAPSES, Bench, labels, spikes, told
 
 Array = NDArray[np.float64]
 
@@ -73,10 +72,6 @@ def looks(record: Record) -> tuple[list[list[int]], list[list[bool]]]:
         place.append([max(mine, key=own.__getitem__, default=0) for own, mine in zip(sample, won, strict=True)])
         wins.append([bool(mine) for mine in won])
     return place, wins
-
-
-def told(batch: Tensor) -> Signals:
-    return Signals.of(torch.zeros(1, len(batch), CLASSES), batch)
 
 
 # -- the equation -----------------------------------------------------------------------------------------------------

@@ -9,9 +9,8 @@ from torch import Tensor
 from rules.layer import Record
 from rules.registry import pair
 from rules.rstdp import RSTDP
-from rules.rule import Signals
 from rules.stdp import window
-from tests.contracts.bench import BATCH, CLASSES, SYNAPSES, Bench, labels, spikes
+from tests.contracts.bench import BATCH, CLASSES, SYNAPSES, Bench, labels, spikes, told
 from tests.rules.brute import correlation, spike_pairs
 
 TAU, MINUS, PUNISHMENT, HITS = 3.0, 0.4, 0.25, 0.3
@@ -20,10 +19,6 @@ TAU, MINUS, PUNISHMENT, HITS = 3.0, 0.4, 0.25, 0.3
 def bench_of(kind: str, T: int = 4, **settings: float) -> Bench:
     """Neurons that fire easily."""
     return Bench(pair("rstdp"), kind, T, settings=settings, neuron_settings={"threshold": 0.2})
-
-
-def told(batch: Tensor) -> Signals:
-    return Signals.of(torch.zeros(1, len(batch), CLASSES), batch)
 
 
 def decisions(record: Record) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from docs import make_rules
-
-PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
+from docs import make_rules as script
 
 
 def test_the_page_is_what_its_script_writes() -> None:
-    assert make_rules.page() == PAGE.read_text(encoding="utf-8"), "run: python docs/make_rules.py"
+    assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run: python docs/make_rules.py"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +19,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository with the tutorial's three pieces of code where it says that they go."""
     folder = tmp_path_factory.mktemp("newcomer")
     for package in ("neurons", "rules", "snn_nas", "tests"):
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    text = (ROOT / "docs" / "new_rule.md").read_text()
+        shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "pyproject.toml", folder)
+    text = (REPOSITORY / "docs" / "new_rule.md").read_text()
     rule, declaration, proof = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(rule.splitlines()) < 40, "a rule costs less than 40 lines"
     (folder / "rules" / "oja.py").write_text(rule)
@@ -32,7 +32,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *words: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

@@ -17,8 +17,7 @@ from snn_nas.nni.trial import run
 from snn_nas.search import Result, create, objectives
 from snn_nas.search.heritage import heritage
 from tests.contracts.toy import ToySpace, score
-from tests.nni.rig import TOY
-from tests.nni.test_early_stop import Channel
+from tests.nni.rig import TOY, Channel
 
 ARGS: dict[str, Any] = {
     "space": {"factory": f"{TOY}space"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,26 +18,25 @@ from rich.progress import Progress, TaskID
 from snn_nas.cli import cli
 from snn_nas.cli.configuration import read
 from snn_nas.export.weights import read_header
+from tests import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 EXPERIMENTS = sorted((REPOSITORY / "experiments").glob("*.yml"))
 CUT_OFF = "chain(T=2){conv(c=8)@frsf/lif; conv(c=8)@stdp/lif; readout@delta~usf}"
 CHAIN = "chain(T=2){conv(c=8)@local/lif(threshold=0.5); readout@delta}"
 
 
-def run(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "snn_nas.cli", *words],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         check=False,
     )
 
 
-def refused(*words: str, env: dict[str, str] | None = None) -> str:
+def refused(*words: str) -> str:
     """The one line that was printed."""
-    done = run(*words, env=env)
+    done = run(*words)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1, done.stderr

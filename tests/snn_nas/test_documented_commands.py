@@ -10,8 +10,8 @@ import click
 import pytest
 
 from snn_nas.cli import cli
+from tests import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 

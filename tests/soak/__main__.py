@@ -18,7 +18,7 @@ from typing import Any
 
 from snn_nas.conditions import conditions
 from snn_nas.search.files import write_json
-from tests.nni.rig import REPOSITORY
+from tests import REPOSITORY
 from tests.soak import kills, many, quickstarts
 
 CLAIM = (

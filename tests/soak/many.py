@@ -18,8 +18,8 @@ from snn_nas.report import write as write_report
 from tests.nni.rig import left_over, write
 
 N = 60
-
-
+PARTS = 5
+"""Parts of a run that are compared with each other."""
 GROWTH_MIB = 32.0
 """How much more memory the last fifth of the trials may take than the second."""
 SLOWER = 0.7
@@ -95,11 +95,11 @@ class Watcher:
         self._over.set()
         self._thread.join()
 
-    def parts(self, kind: str, count: int = 5) -> list[float]:
+    def parts(self, kind: str) -> list[float]:
         """Medians of the parts of the run, in their order."""
         sizes = self.seen[kind]
-        step = max(1, len(sizes) // count)
-        return [round(statistics.median(sizes[i : i + step]), 1) for i in range(0, step * min(count, len(sizes)), step)]
+        step = max(1, len(sizes) // PARTS)
+        return [round(statistics.median(sizes[i : i + step]), 1) for i in range(0, step * min(PARTS, len(sizes)), step)]
 
 
 def _tuner(manager: psutil.Process) -> psutil.Process | None:
@@ -110,10 +110,10 @@ def _tuner(manager: psutil.Process) -> psutil.Process | None:
     return None
 
 
-def _rates(ends: list[float], count: int = 5) -> list[float]:
+def _rates(ends: list[float]) -> list[float]:
     """Trials a minute in each part, by the median time that two take: a pause of the machine is left out."""
-    step, found = len(ends) // count, []
-    for part in range(count):
+    step, found = len(ends) // PARTS, []
+    for part in range(PARTS):
         here = ends[part * step : (part + 1) * step]
         pairs = [later - earlier for earlier, later in zip(here, here[2:], strict=False)]
         found.append(round(120 / max(statistics.median(pairs), 1e-3), 1))

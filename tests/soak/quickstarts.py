@@ -17,7 +17,8 @@ from snn_nas.nni import server
 from snn_nas.nni.experiment import Experiment
 from snn_nas.nni.study import read_journal
 from snn_nas.search import Journal, Result
-from tests.nni.rig import REPOSITORY, left_over
+from tests import REPOSITORY
+from tests.nni.rig import left_over
 
 CONFIG = REPOSITORY / "experiments" / "quickstart.yml"
 SETTINGS = ("epochs=2",)

@@ -68,7 +68,7 @@ def test_an_update_by_itself_names_how_it_hands_its_error_on() -> None:
 def test_by_default_a_mix_meets_every_rule_and_each_trains_a_whole_network() -> None:
     left_out = {"bp", "gradient", "frozen", "delta"}  # `gradient` has a transport's name; the readout's is no layer's
     every = every_rule()
-    assert {name.partition("(")[0].partition("~")[0] for name in every} == {*names()} - left_out
+    assert {rule(name).term.name for name in every} == {*names()} - left_out
     assert {"dfa(feedback=learned)", "dfa", "ottt~usf"} <= {*every}
     assert claim({"genotype": MIX}).rules == every
     for name in every:
