@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ import jinja2
 
 from snn_nas.report import words
 from snn_nas.report.figures import PICTURES, Picture
-from snn_nas.report.run import Run, Winner
+from snn_nas.report.run import Run, Search, Winner
 from snn_nas.report.style import DARK, LIGHT, SHARE_COLOURS, Theme, drawing, on, resolution, rule_colour
 from snn_nas.report.table import rule_shares
+from snn_nas.search.registry import STRATEGIES
 
 PAGE = "report.html"
 FIGURES = "figures"
@@ -145,8 +147,17 @@ def commands(run: Run) -> list[str]:
             f"git checkout {clean}" + ("" if clean == commit else "  # and the changes that were not committed")
         )
     if run.search.config:
-        lines.append(f"nnictl create --config {run.search.config}")
+        lines.append(_search_command(run.search))
     return lines
+
+
+def _search_command(search: Search) -> str:
+    """What the folder tells of it; settings that `--set` changed are not written there."""
+    parts = ["snn-nas", "search", "--config", search.config]
+    if search.strategy in STRATEGIES:  # NNI's own tuners take neither
+        parts += ["--data", search.data_name] if search.data_name else []
+        parts += ["--seed", str(search.seed)] if search.seed is not None else []
+    return shlex.join([*parts, *(["--trials", str(search.trials)] if search.trials else [])])
 
 
 def _difference(name: str, value: float, twin: float | None) -> str:

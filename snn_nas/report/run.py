@@ -112,6 +112,7 @@ class Search:
     seconds: float | None = None
     profile: str = ""
     data: str = ""
+    data_name: str = ""
     reproduce: tuple[str, ...] = ()
 
 
@@ -209,6 +210,7 @@ def _search(path: Path) -> Search:
         seconds=fields.maybe_number("seconds"),
         profile=fields.text("profile", ""),
         data=fields.text("data_title", fields.text("data", "")),
+        data_name=fields.text("data", ""),
         reproduce=fields.texts("reproduce"),
     )
 

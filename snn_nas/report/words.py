@@ -40,7 +40,7 @@ def is_energy(name: str) -> bool:
 
 
 def on_profile(name: str) -> bool:
-    """Whether a metric is an energy or a time of some hardware, which are never printed without its profile."""
+    """Whether a metric is an energy or a time of some hardware: none is ever printed without its profile."""
     return is_energy(name) or name == "latency_us"
 
 

@@ -79,7 +79,7 @@ def draw(run: Run, theme: Theme) -> Any:
             },
         )
     _mark(axes, marks, [*everything, *border, *_between(trial, marks.get("winner"))], theme)
-    _legend(axes, run, theme)
+    _legend(axes, run, sum(r.digest not in best for r in shown), theme)
     return figure
 
 
@@ -153,11 +153,11 @@ def _best_place(at: Point, width: float, taken: Sequence[Point], room: tuple[flo
     return min(ways, key=cost)
 
 
-def _legend(axes: Any, run: Run, theme: Theme) -> None:
+def _legend(axes: Any, run: Run, others: int, theme: Theme) -> None:
     wanted = ", ".join(label(objective.name) for objective in run.search.front)
     axes.plot([], [], color=theme.accent, lw=1.6, label="front of accuracy and energy")
     axes.scatter([], [], s=64, c=theme.paper, edgecolors=theme.ink, linewidths=1.3, label=f"best in {wanted}")
-    axes.scatter([], [], s=38, c=theme.muted, linewidths=0, label=f"other trials ({run.counts['ok']} work)")
+    axes.scatter([], [], s=38, c=theme.muted, linewidths=0, label=f"{others} other trials")
     lost = ", ".join(f"{n} {status}" for status, n in run.counts.items() if status != "ok" and n)
     if lost:
         axes.plot([], [], ls="", label=f"not drawn: {lost}")

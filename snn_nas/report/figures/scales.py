@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from snn_nas.report.words import energy
 
@@ -35,10 +35,11 @@ def accuracy_axis(axes: Any, values: Sequence[float]) -> None:
         if low <= at <= high and (not ticks or _height(ticks[-1]) - at > 0.06 * (high - low)):
             ticks.append(value)
     if len(ticks) < 3:
-        ticks = [float(_accuracy(h)) for h in np.linspace(low + margin, high - margin, 4)]
+        steps = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(float(_accuracy(low)), float(_accuracy(high)))
+        ticks = [float(value) for value in steps if value <= 1 and low <= _height(value) <= high]
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g} %"))
 
 
 def tick(microjoules: float) -> str:
