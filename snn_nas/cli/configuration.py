@@ -86,8 +86,10 @@ def _read(path: Path, data: str | None, words: Sequence[str], exportable: str | 
     if not foreign:
         refuse_assessor(raw)
     for key in ("maxTrialNumber", "trialConcurrency"):
-        if type(raw.get(key)) is not int or raw[key] < 1:
-            raise UserError(f"{path}: {key} is a whole number, at least 1, not {raw.get(key)!r}")
+        if key not in raw:
+            raise UserError(f"{path}: {key} is missing; the file has {', '.join(map(str, raw))}")
+        if type(raw[key]) is not int or raw[key] < 1:
+            raise UserError(f"{path}: {key} is a whole number, at least 1, not {raw[key]!r}")
     for key in ("seed", "lag"):
         if type(given.get(key, 0)) is not int or given.get(key, 0) < 0:
             raise UserError(f"{path}: {key} is a whole number, at least 0, not {given[key]!r}")

@@ -27,8 +27,8 @@ def data_root(root: Path | str | None = None) -> Path:
 def missing(entry: Entry, looked_in: Iterable[Path]) -> UserError:
     """The one line that says which folder was looked in, what belongs there, and how else to get it."""
     folders = " or ".join(str(folder) for folder in looked_in)
-    fetch = "; or let --download (download=True) fetch it through torchvision" if entry.download else ""
+    fetched = f"""; or fetch it: python -c "from snn_nas import data; data.load('{entry.name}', download=True)\""""
     return UserError(
         f"{entry.title} is not there: looked in {folders}. Put {entry.layout} under the data folder"
-        f" (set {ROOT_VARIABLE} to choose it){fetch}"
+        f" (set {ROOT_VARIABLE} to choose it){fetched if entry.download else ''}"
     )
