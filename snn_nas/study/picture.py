@@ -35,7 +35,7 @@ def draw(record: dict[str, Any], theme: Theme) -> Any:
                 "*", (1.0, place), xycoords=("axes fraction", "data"), xytext=(-4, -4), textcoords="offset points",
                 ha="right", va="center", fontsize=14, fontweight="bold", color=theme.ink,
             )  # fmt: skip
-        for key, marker, face in (("energy_uJ", "o", colour), ("learning_energy_uJ", "D", theme.paper)):
+        for key, marker, face in (("energy_uJ", "o", colour), ("learning_energy_uJ", "D", "none")):
             if key in row:
                 right.scatter(row[key]["mean"], place, marker=marker, s=34, color=face, edgecolors=colour, zorder=3)
     mix = next((row for row in rows if row["kind"] == "mix"), None)
