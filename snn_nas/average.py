@@ -1,4 +1,4 @@
-"""A moving average of a network's weights, which generalises better than the last step's (Polyak and Juditsky 1992)."""
+"""A moving average of a network's weights, steadier than the last step's (Polyak and Juditsky 1992)."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Network(nn.Module):
         # All weights are drawn before any rule draws its feedback: twins under other rules start from the same weights.
         drawn = [(node, draw_synapse(node.synapse, bias=node.readout)) for node in self.graph.layers if node.synapse]
         self.layers = nn.ModuleDict({node.name: self._layer(node, synapse, backend) for node, synapse in drawn})
-        # Convolutions run up to twice as fast, in bfloat16 more, and populations take any layout.
+        # Convolutions on a CPU run faster, in bfloat16 most, and populations take any layout.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         last = {name: node.name for node in self.graph for name in node.inputs}
         self.drop_path = DropPath(self.graph)

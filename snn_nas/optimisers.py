@@ -82,7 +82,7 @@ class Optimisers:
 def _uncompiled(kind: type[Kind]) -> type[Kind]:
     """The same optimiser, which does not make torch import its compiler.
 
-    That takes as long as torch itself, 1.7 s of every trial, and a trial compiles no optimiser. Two things ask for it:
+    That takes about as long as torch itself, and a trial compiles no optimiser. Two things ask for it:
     methods that the compiler shall leave alone (`torch._compile._disable_dynamo`), which we mark as left alone already,
     and the wrapper of `step`, in place of which we switch gradients off.
     """

@@ -15,7 +15,7 @@ from snn_nas.energy.profile import DEFAULT, Profile, profile
 from snn_nas.network import Network
 
 SAMPLES = 500
-"""Inputs that are counted unless told otherwise: the mean of an energy moves by about 1 % beyond."""
+"""Inputs that are counted unless told otherwise."""
 
 
 def measure(

@@ -26,7 +26,7 @@ MAX_OBJECTS = 200_000
 MAX_NODES = 10_000
 MAX_EDGES = 100_000
 MAX_STEPS = 200_000_000
-"""Edges that nir may look at while it infers shapes: after each, it searches them all. So many take it some 10 s."""
+"""Edges that nir may look at while it infers shapes: after each, it searches them all. So many take it seconds."""
 FILTERS = frozenset({"gzip", "lzf", None})
 TYPES: dict[str, type[nir.NIRNode]] = {
     kind.__name__: kind

@@ -3,8 +3,8 @@
 A score is a guess at how accurate the network will be, by which candidates are sorted before one of them is trained;
 more is better, and only its rank means anything. The one to beat is `parameters`: most such scores follow the size of a
 network and little else (White et al. 2022, "A deeper look at zero-cost proxies", ICLR blog track). How well each one
-does is measured by `benchmarks/filters.py`, and stands in `docs/search.md`: none beats it there, so none is on unless
-it is asked for.
+does is measured by `benchmarks/filters.py`, and stands in `docs/search.md`: none is seen to beat it there, so
+none is on unless it is asked for.
 
 One filter is one file here with a function `score`, and one line in `FILTERS`. This module is free of torch.
 """

@@ -1,7 +1,7 @@
 """A trial's line to NNI's manager.
 
 NNI's local and SSH services speak plain HTTP with their trials: two requests, which we make ourselves, because
-`import nni` costs each trial 1.2 s. Every other service goes through NNI's own library.
+`import nni` would lengthen each trial. Every other service goes through NNI's own library.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def _evaluate(genotype: Genotype, settings: Mapping[str, Any], seed: int, on_epo
 def _limit_threads(threads: int, channel: Channel) -> None:
     """Share the cores among the trials that run at once; must come before torch is imported.
 
-    Two trials of two threads each on two cores are slower than two of one: threads wait for each other while spinning.
+    Two trials of two threads each on two cores get into each other's way: threads wait for each other while spinning.
     """
     if not threads:
         at_once = channel.concurrency() if isinstance(channel, HttpChannel) else 0

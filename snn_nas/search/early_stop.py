@@ -5,8 +5,8 @@ depends on timing. Here a rule fixes the bars of a proposal when it is drawn, fr
 was drawn from, and they travel with its parameters. The trial stops itself. The same seed stops the same trials, on any
 machine, after a resume, and under every service that NNI can start trials with.
 
-All rules look at accuracy alone. A search that is after small or frugal networks, which learn more slowly, does without
-them.
+All rules look at accuracy alone. A search that is after small or frugal networks, which may learn more slowly, does
+without them.
 """
 
 from __future__ import annotations
