@@ -13,6 +13,8 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from snn_nas.cli.configuration import Configuration
@@ -122,6 +124,8 @@ def run(experiment: Experiment, asked: Configuration, config: Path, final_epochs
     notes.write(results)
     if not results:
         raise UserError(f"no trial came to a result; what each said is below {_short(experiment.folder)}/environments")
+    if missing := shortfall(len(results), experiment.config):
+        console.print(missing, soft_wrap=True)
     finish(experiment.folder, asked, results, final_epochs, console)
     if keep:
         console.print(f"NNI's page is still at {experiment.url}; stop it with: nnictl stop {experiment.id}")
@@ -130,6 +134,15 @@ def run(experiment: Experiment, asked: Configuration, config: Path, final_epochs
             f"NNI's page again: snn-nas view {_short(experiment.folder)}   (or: nnictl view {experiment.id})",
             soft_wrap=True,
         )
+
+
+def shortfall(results: int, config: Mapping[str, Any]) -> str:
+    """What is to be said where a search under NNI ended with fewer trials than were asked for."""
+    asked, limit = int(config["maxTrialNumber"]), config.get("maxExperimentDuration")
+    if results >= asked:
+        return ""
+    why = f": the configuration's maxExperimentDuration, {limit}, ends a search that takes longer" if limit else ""
+    return f"{results} of {asked} trials came to a result{why}"
 
 
 def _without_nni(

@@ -60,7 +60,7 @@ def save(
         UserError: the network has no genotype, is folded or holds values that are not finite, or writing fails.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save as packed
 
     if network.genotype is None:
         raise UserError("a network without a genotype cannot be saved: it could not be rebuilt")
@@ -85,8 +85,9 @@ def save(
     path = Path(path)
     part = path.with_name(path.name + ".part")
     try:
-        save_file(state, part, metadata={"snn-nas": json.dumps(header), **(extra or {})})
-        with part.open("rb") as file:
+        with part.open("wb") as file:  # not by save_file, whose files nobody else may read
+            file.write(packed(state, metadata={"snn-nas": json.dumps(header), **(extra or {})}))
+            file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except (OSError, SafetensorError) as error:

@@ -162,6 +162,12 @@ def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
         load(path)
 
 
+def test_whoever_may_read_other_files_may_read_it(make: Make, tmp_path: Path) -> None:
+    save(make(TEXT), tmp_path / "n")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "n").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_nothing_half_written_is_left(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "n"
     save(make(TEXT), path)

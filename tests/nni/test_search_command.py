@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from neurons.errors import UserError
 from snn_nas.cli import cli
 from snn_nas.cli.configuration import read
+from snn_nas.cli.search import shortfall
 from snn_nas.nni import in_process
 from snn_nas.nni.study import build_space
 from snn_nas.report.run import load
@@ -106,6 +107,14 @@ def foreign(folder: Path, space: str = SPACE, shown: Any = None, **tuner: Any) -
     path = folder / "foreign.yml"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def test_a_search_that_its_time_limit_cut_short_says_so() -> None:
+    config = {"maxTrialNumber": 40, "maxExperimentDuration": "10m"}
+    assert "12 of 40 trials" in shortfall(12, config)
+    assert "maxExperimentDuration, 10m" in shortfall(12, config)
+    assert shortfall(39, {"maxTrialNumber": 40}) == "39 of 40 trials came to a result"
+    assert shortfall(40, config) == ""
 
 
 MAXIMIZE = {"optimize_mode": "maximize"}
