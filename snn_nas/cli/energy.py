@@ -202,8 +202,8 @@ def _draw(rows: list[dict[str, Any]], record: dict[str, Any], *, titled: bool) -
     console.print(table)
     console.print(
         f"{record['synops']:,.0f} synaptic operations on spikes, {record['macs']:,.0f} multiply-accumulates on "
-        f"graded values, mean rate {record['mean_rate']:.2%}, {record['spikes_per_synapse']:.2f} spikes a synapse, T={record['T']}; "
-        f"{record['accuracy']:.2%} of {record['images']} validation images right",
+        f"graded values, mean rate {record['mean_rate']:.2%}, {record['spikes_per_synapse']:.2f} spikes a synapse, "
+        f"T={record['T']}; {record['accuracy']:.2%} of {record['images']} validation images right",
         highlight=False,
         soft_wrap=True,
     )
