@@ -43,12 +43,24 @@ class Optimiser:
 
     `adamw` and `sgd` are torch's. `step` is `w += weight.grad * -lr` without momentum or scaling, for rules whose
     update is no gradient: Adam would turn it into its sign.
+
+    With `inputs`, `lr` is for neurons with so many, or more. A step of Adam changes every weight by about the rate, and
+    so the current of a neuron by about the rate times its inputs: one with fewer takes a larger rate, in inverse
+    proportion, 32 times at most (Yang et al. 2021, Tensor Programs V: the last layer under Adam).
     """
 
     kind: Literal["adamw", "sgd", "step"] = "adamw"
     lr: float = 2e-3
     weight_decay: float = 0.0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    inputs: int | None = None
+
+    def of(self, fan_in: int) -> Optimiser:
+        """For neurons with so many inputs; what decays in a step, rate times decay, stays as it is."""
+        if self.inputs is None:
+            return self
+        factor = min(max(self.inputs / fan_in, 1.0), 32.0)
+        return replace(self, lr=self.lr * factor, weight_decay=self.weight_decay / factor, inputs=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +432,7 @@ register(
         transports=CARRIERS,
         online=True,
         norms="error",
+        optimiser=Optimiser(inputs=8192),
         dataflow=Dataflow(update_macs_dense=1.0, error_macs_dense=1.0, once_per_sample=True),
         colour="#fdbf6f",
         readout=True,

@@ -16,7 +16,7 @@ import torch
 
 from neurons.errors import UserError
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ def rules(form: str) -> None:
                 "online": d.online,
                 "norms": d.norms,
                 "order": d.order,
-                "optimiser": f"{d.optimiser.kind} {d.optimiser.lr:g}",
+                "optimiser": f"{d.optimiser.kind} {d.optimiser.lr:g}"
+                + (f", {inputs} inputs" if (inputs := d.optimiser.inputs) else ""),
                 "source": TRANSPORTS[rule.transport] if name in SHORT and name != "bp" else d.source,
             }
         )

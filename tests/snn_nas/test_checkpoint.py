@@ -120,6 +120,25 @@ def test_rates_rise_and_then_follow_the_rules_schedule() -> None:
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
 
+def test_a_readout_of_fewer_inputs_takes_a_larger_rate() -> None:
+    from rules.registry import pair
+    from snn_nas.optimisers import Optimisers
+
+    rate = pair("delta", "kp").optimiser
+    assert rate.of(8192).lr == rate.of(50_000).lr == 2e-3
+    assert rate.of(1024).lr == pytest.approx(8 * 2e-3)
+    assert rate.of(1).lr == rate.of(128).lr == pytest.approx(32 * 2e-3)
+    assert rate.of(128).lr * rate.of(128).weight_decay == pytest.approx(2e-3 * rate.weight_decay), (
+        "kp's B follows alike"
+    )
+    assert pair("bp").optimiser.of(1) == pair("bp").optimiser
+    text = "chain(T=2) { conv(c=8,down=avg)@bp/lif; readout(grid=4)@delta~exact }"
+    network = networks.build(parse(text), (1, 8, 8), 10)
+    stepped = Optimisers(list(network), Training(lr=0.5), 10)._stepped_by
+    rates = {name: stepped[layer].param_groups[0]["lr"] for name, layer in network.layers.items()}  # type: ignore[union-attr]
+    assert rates == {"layer1": pytest.approx(1e-3), "readout": pytest.approx(32 * 1e-3)}
+
+
 def test_temporal_training_is_the_mean_of_every_steps_loss() -> None:
     from snn_nas.training import learn
 

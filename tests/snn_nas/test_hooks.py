@@ -168,7 +168,7 @@ def test_kp_aligns_while_training(digits: data_sets.Dataset) -> None:
         return torch.nn.functional.cosine_similarity(matrix, weight, dim=0)
 
     before = angle()
-    train(network, digits, Training(epochs=10, batch_size=10), seed=0)
+    train(network, digits, Training(epochs=40, batch_size=10), seed=0)
     assert before < 0.3
     assert angle() > 0.5
 
