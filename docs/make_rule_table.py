@@ -280,7 +280,8 @@ account of the inputs ([training.md](training.md#the-rate-of-the-readout)): with
 from trained, and a layer that gets an error does part of its work. One rule alone comes here to {here}.
 In the [study](../RESULTS.md) of the same architecture, where each chose a factor on its rates, {settings["train"]:,}
 images and {settings["training"]["epochs"]} epochs are enough for {there},
-in percent of the test images: much the same order, smaller distances."""
+in percent of the test images: smaller distances, and another order. What the third column above says of rules, it says
+in part of the readout."""
 
 
 def ranking(networks: list[Entry]) -> str:
