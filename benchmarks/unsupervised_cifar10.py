@@ -29,6 +29,8 @@ from snn_nas.spaces import canonical
 from snn_nas.training import Training, accuracy, train
 
 BAR = 0.803
+SCOPE = ("rules", "seeds", "minutes", "device", "out")
+"""Options that say how many runs there shall be and where, and not what one is."""
 
 
 def genotype(rule: str, widths: list[int], T: int, threshold: float) -> str:
@@ -59,11 +61,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     until = time.monotonic() + 60 * options.minutes
-    runs: list[dict[str, Any]] = json.loads(options.out.read_text())["runs"] if options.out.exists() else []
+    settings = {key: value for key, value in vars(options).items() if key not in SCOPE}
+    runs: list[dict[str, Any]] = []
+    if options.out.exists():
+        before = json.loads(options.out.read_text())
+        other = [key for key, value in settings.items() if before["settings"].get(key) != value]
+        if other:
+            raise SystemExit(f"{options.out} holds runs with other settings ({', '.join(other)}): give another --out")
+        runs = before["runs"]
     done = {(run["rule"], run["seed"]) for run in runs}
     wanted = [(rule, seed) for seed in range(options.seeds) for rule in options.rules]
     data = data_sets.load(options.data, train=options.train, purpose="train" if options.test else "search")
-    settings = {key: value for key, value in vars(options).items() if key not in ("out", "minutes")}
     for rule, seed in wanted:
         if (rule, seed) in done or time.monotonic() > until:
             continue
@@ -86,13 +94,15 @@ def main() -> None:
             )
         run["seconds"] = round(time.perf_counter() - began, 1)
         runs.append(run)
-        complete = len(runs) == len(wanted)
+        done.add((rule, seed))
         best = max(each.get("test", each["validation"]) for each in runs)
         result = {
             "bar": BAR,
             "best": best,
-            "finished": complete,
+            "finished": done.issuperset(wanted),
             "settings": settings,
+            "rules": options.rules,
+            "seeds": options.seeds,
             "data": data.title,
             "runs": runs,
         }

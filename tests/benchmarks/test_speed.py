@@ -73,3 +73,5 @@ def test_unsupervised_layers_are_trained_seed_by_seed_and_go_on(tmp_path: Path) 
     assert second["runs"][:2] == first["runs"], "what is there is not run again"
     assert [(run["rule"], run["seed"]) for run in second["runs"][2:]] == [("softhebb", 1), ("frozen", 1)]
     assert second["best"] == max(run["test"] for run in second["runs"])
+    with pytest.raises(AssertionError, match=r"other settings \(T\)"):
+        bench("unsupervised_cifar10", tmp_path / "x.json", *tiny, *rules, "--T", "3")
