@@ -223,7 +223,7 @@ class Study:
         self._save()
 
     def _refuse_other(self, kept: Mapping[str, str], given: Mapping[str, str]) -> None:
-        if other := sorted(name for name in kept.keys() | given.keys() if kept.get(name) != given.get(name)):
+        if other := sorted(name for name in kept.keys() | given.keys() if not _same(kept.get(name), given.get(name))):
             folder = self.state_file.parent
             raise UserError(f"{folder} holds a search with other settings ({', '.join(other)}): give another --out")
 
@@ -231,7 +231,12 @@ class Study:
 def _changed(given: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, str]:
     """The settings that are not as usual, as texts; `space.depth` is the name of one inside another."""
     known = _flat(usual)
-    return {name: text for name, text in _flat(given).items() if text != known.get(name)}
+    return {name: text for name, text in _flat(given).items() if not _same(text, known.get(name))}
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    """Whether two settings as texts are one value: 1 is 1.0."""
+    return one == other or (one is not None and other is not None and bool(json.loads(one) == json.loads(other)))
 
 
 def _flat(given: Mapping[str, Any]) -> dict[str, str]:

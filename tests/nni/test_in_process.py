@@ -114,7 +114,8 @@ def test_results_of_other_budgets_do_not_come_together(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"other settings \({named}\): give another --out"):
             search(again, EvaluationSettings.of(other), 3, evaluator=QUICK)
         assert len(again.results) == 2
-    elsewhere = EvaluationSettings.of({"train": 200, "root": "/elsewhere", "device": "cpu"})  # 5 epochs are the default
+    # 5 epochs and 1.0 are the defaults
+    elsewhere = EvaluationSettings.of({"train": 200, "lr": 1, "root": "/elsewhere", "device": "cpu"})
     again = Study(tmp_path, GIVEN)
     assert search(again, elsewhere, 3, evaluator=QUICK)
     assert len(again.results) == 3
