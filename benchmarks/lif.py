@@ -4,35 +4,34 @@ Conditions: x = [4, 32, 64, 32, 32] float32, ATan, soft and detached reset, tau 
 because our extension tells the allocator to keep freed pages, which helps whoever shares its process: `..._kept` are
 the peers so helped. They take turns, so that a busy machine hurts all alike; a turn is one run to wake up and three
 that count. "Bytes" reads and writes, in memory that is already there, what our kernels must: forward x and s, backward
-x, ds and dx. "Step" is one SGD step of a small spiking conv net.
+x, ds and dx. "Online" is the same sequence for a rule that learns online: T single steps, each with a backward pass of
+its own that ends at its current. "Step" is one SGD step of a small spiking conv net.
 
-    python benchmarks/lif.py --threads 2 --out benchmarks/results/lif_cpu.json
+    python -m benchmarks.lif --threads 2 --out benchmarks/results/lif_cpu.json
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import multiprocessing
 import os
-import platform
 import statistics
-import subprocess
 import time
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from multiprocessing.connection import Connection
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.common import record
 from neurons import population
 
 Run = Callable[[Tensor], Tensor]
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+"""Spikes and detached state of one step's current and the state before; None is rest."""
 
 
 def spikingjelly() -> Run:
@@ -70,6 +69,41 @@ PEERS: dict[str, Callable[[], Run]] = {
     "spikingjelly_torch": spikingjelly,
     "snntorch_leaky": snntorch,
 }
+
+
+def spikingjelly_step() -> Step:
+    from spikingjelly.activation_based import functional, neuron, surrogate
+
+    node = neuron.LIFNode(tau=2.0, v_reset=None, detach_reset=True, surrogate_function=surrogate.ATan())
+
+    def step(x: Tensor, state: object) -> tuple[Tensor, object]:
+        if state is None:
+            functional.reset_net(node)
+        s = node(x)
+        functional.detach_net(node)
+        return s, node
+
+    return step
+
+
+def snntorch_step() -> Step:
+    import snntorch as snn
+
+    leaky = snn.Leaky(beta=0.5, spike_grad=snn.surrogate.atan(), reset_mechanism="subtract")
+
+    def step(x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        s, potential = leaky(0.5 * x, leaky.reset_mem() if state is None else state)
+        return s, potential.detach()
+
+    return step
+
+
+STEPS: dict[str, Callable[[], Step]] = {
+    "ours": lambda: population.build("lif", backend="fused").advance,
+    "plain_loop": lambda: population.build("lif", backend="plain").advance,
+    "spikingjelly_torch": spikingjelly_step,
+    "snntorch_leaky": snntorch_step,
+}
 CONTENDERS = (*PEERS, "spikingjelly_torch_kept", "snntorch_leaky_kept", "bytes")
 
 
@@ -87,6 +121,19 @@ def both_job(run: Run, x: Tensor, grad: Tensor) -> Callable[[], object]:
     def job() -> None:
         leaf.grad = None
         run(leaf).backward(grad)
+
+    return job
+
+
+def online_job(step: Step, x: Tensor, grad: Tensor) -> Callable[[], object]:
+    leaves = [current.clone().requires_grad_() for current in x]
+
+    def job() -> None:
+        state = None
+        for leaf, error in zip(leaves, grad, strict=True):
+            leaf.grad = None
+            spikes, state = step(leaf, state)
+            spikes.backward(error)
 
     return job
 
@@ -148,6 +195,7 @@ def contend(name: str, shape: list[int], threads: int, pipe: Connection) -> None
         if name.endswith("_kept"):
             population.build("lif", backend="fused")
         jobs = {"forward": forward_job(run, x), "forward_backward": both_job(run, x, grad)}
+        jobs["online"] = online_job(STEPS[name.removesuffix("_kept")](), x, grad)
         jobs["step"] = step_job(run)
         with torch.no_grad():
             pipe.send(hashlib.sha256(run(x).to(torch.uint8).numpy().tobytes()).hexdigest())
@@ -170,22 +218,22 @@ def measure(shape: list[int], threads: int, rounds: int) -> dict[str, object]:
         pipes[name], theirs = spawn.Pipe()
         spawn.Process(target=contend, args=(name, shape, threads, theirs), daemon=True).start()
     spikes = {name: pipe.recv() for name, pipe in pipes.items()}
-    record: dict[str, object] = {
+    found: dict[str, object] = {
         "spikes_equal_spikingjelly": {
             name: spikes[name] == spikes["spikingjelly_torch"] for name in PEERS if name != "spikingjelly_torch"
         }
     }
-    for job in ("forward", "forward_backward", "step"):
+    for job in ("forward", "forward_backward", "online", "step"):
         times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
         for turn in range(rounds + 1):  # the first warms up
             for name, pipe in pipes.items():
                 pipe.send(job)
                 if (elapsed := pipe.recv()) is not None and turn:
                     times[name] += elapsed
-        record[job] = summary({name: each for name, each in times.items() if each})
+        found[job] = summary({name: each for name, each in times.items() if each})
     for pipe in pipes.values():
         pipe.send(None)
-    return record
+    return found
 
 
 def summary(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
@@ -202,39 +250,17 @@ def summary(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def conditions(args: argparse.Namespace) -> dict[str, object]:
-    head = subprocess.run(["git", "rev-parse", "--verify", "-q", "HEAD"], capture_output=True, text=True, check=False)
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": model,
-        "cores": os.cpu_count(),
-        "threads": args.threads,
-        "load_before": round(os.getloadavg()[0], 2),
-        "shape": args.shape,
-        "rounds": args.rounds,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "spikingjelly", "snntorch", "snn-nas")},
-        "commit": head.stdout.strip() or None,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", type=int, nargs="+", default=[4, 32, 64, 32, 32], help="T, B and the rest")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="write the record there too")
+    parser.add_argument("--out", help="write the record there too")
     args = parser.parse_args()
-    record = {"benchmark": "lif", "conditions": conditions(args)} | measure(args.shape, args.threads, args.rounds)
-    text = json.dumps(record, indent=2)
-    print(text)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n")
+    torch.set_num_threads(args.threads)
+    asked = {"shape": args.shape, "threads": args.threads, "rounds": args.rounds}
+    load = round(os.getloadavg()[0], 2)
+    record("lif", asked | {"load_before": load} | measure(args.shape, args.threads, args.rounds), args.out)
 
 
 if __name__ == "__main__":

@@ -4,26 +4,21 @@ Conditions: trials that compute nothing (a toy evaluator, no torch), 20 of them,
 service with our manager. A slot's time per trial is (last end - first start) x slots / trials; NNI's share of it is
 what remains after the trial's own run, from process start to exit. Run it on a machine that does nothing else:
 
-    python benchmarks/nni_overhead.py [--trials 20] [--out benchmarks/results/nni_overhead.json]
+    python -m benchmarks.nni_overhead --out benchmarks/results/nni_overhead.json
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from benchmarks.common import record
 from snn_nas.nni.experiment import Experiment
 
 REPOSITORY = Path(__file__).parents[1]
@@ -73,28 +68,20 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results" / "nni_overhead.json")
+    parser.add_argument("--out", help="write the record there too")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    load = round(os.getloadavg()[0], 2)
     with tempfile.TemporaryDirectory() as folder:
         runs = [measure(Path(folder), options.trials, concurrency) for concurrency in (1, 2)]
-    record: dict[str, Any] = {
+    result = {
         "claim": "NNI's own cost per trial, beyond the trial's process",
-        "conditions": {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cores": len(os.sched_getaffinity(0)),
-            "load_1min": round(os.getloadavg()[0], 2),
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            "nni": version("nni"),
-            "evaluator": "toy, no torch",
-        },
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": load,
+        "evaluator": "toy, no torch",
         "runs": runs,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(record, indent=2) + "\n")
-    json.dump(record, sys.stdout, indent=2)
-    print()
+    record("nni_overhead", result, options.out)
 
 
 if __name__ == "__main__":

@@ -154,10 +154,10 @@ def lif_cpu(record: dict[str, Any]) -> list[Row]:
 
     return [
         (
-            f"LIF on a CPU, {record['conditions']['threads']} threads, a machine at load "
-            f"{record['conditions']['load_before']:.0f}, medians (least times) over ours: forward and backward; "
-            "forward; a training step of a small conv net",
-            f"{over('forward_backward')}; {over('forward')}; {over('step')}. Ours is "
+            f"LIF on a CPU, {record['threads']} threads, a machine at load "
+            f"{record['load_before']:.0f}, medians (least times) over ours: forward and backward; "
+            "forward; step by step, each with its own backward, as for e-prop; a training step of a small conv net",
+            f"{over('forward_backward')}; {over('forward')}; {over('online')}; {over('step')}. Ours is "
             f"{1 / record['forward_backward']['bytes']['median_over_ours']:.1f} times what moving the bytes takes",
         )
     ]

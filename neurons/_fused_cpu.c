@@ -254,6 +254,29 @@ WIDEST static double backward_block(const Neuron *p, int n, int next, ptrdiff_t 
     return total;
 }
 
+/* ---- one step of a block whose state is handed in and out -------------------------------------------------------- */
+
+WIDEST static void step_block(const Neuron *p, int n, const float *x, const float *v, const float *a, float *s,
+                              float *u, float *v_next, float *a_next) {
+    _Alignas(64) float h[BLOCK];
+    const float threshold = p->threshold, beta = p->beta;
+    charge(p, n, x, v, h);
+    if (p->adaptive) {
+        EACH(i) u[i] = h[i] - (threshold + beta * a[i]);
+        memcpy(a_next, a, (size_t)n * sizeof(float));
+    } else EACH(i) u[i] = h[i] - threshold;
+    fire(p, n, h, v_next, a_next, s);
+}
+
+/* through this step's spikes alone: nothing comes back from the state */
+WIDEST static void step_back_block(const Neuron *p, int n, const float *u, const float *grad, float *grad_x) {
+    _Alignas(64) float d[BLOCK];
+    const Neuron at_zero = {.surrogate = p->surrogate, .sharpness = p->sharpness}; /* u is a distance to 0 */
+    const float gain = p->gain;
+    derivative(&at_zero, n, u, NULL, d);
+    EACH(i) grad_x[i] = gain * (grad[i] * d[i]);
+}
+
 /* ---- all blocks ------------------------------------------------------------------------------------------------- */
 
 #define LEFT(k) (size - (k) * BLOCK)
@@ -301,6 +324,25 @@ int snn_backward(const Neuron *p, ptrdiff_t size, ptrdiff_t steps, const float *
     }
     free(partial);
     return failed;
+}
+
+/* `a` and `a_next` are NULL where nothing adapts. */
+void snn_step(const Neuron *p, ptrdiff_t size, const float *x, const float *v, const float *a, float *s, float *u,
+              float *v_next, float *a_next, int threads) {
+    const ptrdiff_t blocks = (size + BLOCK - 1) / BLOCK;
+#pragma omp parallel for num_threads(threads) schedule(static) if (blocks > 1 && threads > 1)
+    for (ptrdiff_t k = 0; k < blocks; k++) {
+        const ptrdiff_t at = k * BLOCK;
+        step_block(p, WIDTH(k), x + at, v + at, a ? a + at : NULL, s + at, u + at, v_next + at,
+                   a_next ? a_next + at : NULL);
+    }
+}
+
+void snn_step_back(const Neuron *p, ptrdiff_t size, const float *u, const float *grad, float *grad_x, int threads) {
+    const ptrdiff_t blocks = (size + BLOCK - 1) / BLOCK;
+#pragma omp parallel for num_threads(threads) schedule(static) if (blocks > 1 && threads > 1)
+    for (ptrdiff_t k = 0; k < blocks; k++)
+        step_back_block(p, WIDTH(k), u + k * BLOCK, grad + k * BLOCK, grad_x + k * BLOCK);
 }
 
 /* Keep freed tensors' pages instead of handing them back: glibc maps anything above 32 MB anew, and the first touch of

@@ -7,14 +7,14 @@ current's. Nothing else of the sequence's size is read, written or kept. Spikes 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, overload
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from neurons import fused_cpu, fused_gpu
-from neurons.dynamics import Drive, Dynamics
+from neurons.dynamics import Drive, Dynamics, State
 
 
 class Kernels(Protocol):
@@ -54,6 +54,39 @@ def run(dynamics: Dynamics, drive: Drive, w: Tensor | None) -> tuple[Tensor, Ten
     return _kernels(drive.current.device).forward(dynamics, _number(rate), drive)
 
 
+def advance(dynamics: Dynamics, current: Tensor, state: State) -> tuple[Tensor, State]:
+    """One step on a CPU, of neurons with fixed constants; the gradient goes to the current alone.
+
+    Forward reads the current and the state and writes the spikes and the next state, once each; backward keeps u.
+    """
+    current = _laid_out(Drive(current, steps=1))
+    s, v, u, a = _Step.apply(current, _like(state.v, current), _like(state.a, current), dynamics)  # type: ignore[no-untyped-call]
+    return s, State(v, u, a)
+
+
+class _Step(torch.autograd.Function):
+    """Spikes, v, u and a of a current, v and a."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, current: Tensor, v: Tensor, a: Tensor | None, dynamics: Dynamics
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        s, state = fused_cpu.step(dynamics, current, State(v, v, a))
+        ctx.dynamics = dynamics
+        ctx.save_for_backward(state.u)
+        ctx.mark_non_differentiable(*(part for part in state if part is not None))
+        ctx.set_materialize_grads(False)  # or the state gets gradients of zeros, as large as it is
+        return s, state.v, state.u, state.a
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, None, None, None]:
+        if grad is None:
+            return None, None, None, None
+        (u,) = ctx.saved_tensors
+        return fused_cpu.step_back(ctx.dynamics, u, _like(grad, u)), None, None, None
+
+
 class _Fused(torch.autograd.Function):
     """Spikes and trace of a current and, for plif, of `rate = 1 / tau`."""
 
@@ -85,6 +118,21 @@ class _Fused(torch.autograd.Function):
 
 def _number(rate: Tensor | None) -> float | None:
     return None if rate is None else float(rate.detach())
+
+
+@overload
+def _like(tensor: Tensor, other: Tensor) -> Tensor: ...
+
+
+@overload
+def _like(tensor: Tensor | None, other: Tensor) -> Tensor | None: ...
+
+
+def _like(tensor: Tensor | None, other: Tensor) -> Tensor | None:
+    """The tensor with the other's type and layout: itself, or a copy."""
+    if tensor is None or (tensor.stride() == other.stride() and tensor.dtype == other.dtype):
+        return tensor
+    return torch.empty_like(other).copy_(tensor)
 
 
 def _laid_out(drive: Drive) -> Tensor:

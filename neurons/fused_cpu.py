@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurons.dynamics import Drive, Dynamics
+from neurons.dynamics import Drive, Dynamics, State
 
 # Above this many bytes a result is written past the caches: it would not be found there again.
 STREAM_BYTES = 8 << 20
@@ -46,6 +46,9 @@ def library() -> ctypes.CDLL | None:
     found.snn_forward.restype = None
     found.snn_backward.argtypes = (*(pointer, size, size), *(pointer, size) * 3, pointer, word, word)
     found.snn_backward.restype = word
+    found.snn_step.argtypes = (pointer, size, *(pointer,) * 7, word)
+    found.snn_step_back.argtypes = (pointer, size, *(pointer,) * 3, word)
+    found.snn_step.restype = found.snn_step_back.restype = None
     found.snn_keep_pages()
     return found
 
@@ -84,6 +87,21 @@ def backward(dynamics: Dynamics, rate: float | None, drive: Drive, grad: Tensor)
     return grad_current, None if grad_rate is None else grad.new_tensor(grad_rate.value)
 
 
+def step(dynamics: Dynamics, current: Tensor, state: State) -> tuple[Tensor, State]:
+    """One step of neurons with fixed constants: spikes `[B, ...]` and the next state, all laid out as the current."""
+    s, v, u = (torch.empty_like(current) for _ in range(3))
+    a = None if state.a is None else torch.empty_like(current)
+    _call_step("snn_step", dynamics, current, state.v, state.a, s, u, v, a)
+    return s, State(v, u, a)
+
+
+def step_back(dynamics: Dynamics, u: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of that step's current, from that of its spikes, laid out as u; through the spikes alone."""
+    grad_current = torch.empty_like(u)
+    _call_step("snn_step_back", dynamics, u, grad, grad_current)
+    return grad_current
+
+
 def _neuron(dynamics: Dynamics, rate: float | None, trace: float | None) -> _Neuron:
     leak = dynamics.tau if rate is None else rate
     inverse = 1.0 / leak if rate is None else rate
@@ -110,6 +128,12 @@ def _neuron(dynamics: Dynamics, rate: float | None, trace: float | None) -> _Neu
         beta=dynamics.beta,
         trace_decay=trace or 0.0,
     )
+
+
+def _call_step(name: str, dynamics: Dynamics, first: Tensor, *rest: Tensor | None) -> None:
+    addresses = (None if tensor is None else tensor.data_ptr() for tensor in (first, *rest))
+    neuron = _neuron(dynamics, None, None)
+    getattr(library(), name)(ctypes.byref(neuron), first.numel(), *addresses, torch.get_num_threads())
 
 
 def _call(name: str, neuron: _Neuron, drive: Drive, *rest: Any, written: Tensor) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from neurons import backends, registry
+from neurons import backends, fused, registry
 from neurons.dynamics import Drive, Dynamics, State
 from neurons.settings import Value, resolve
 
@@ -87,6 +87,27 @@ class Population(nn.Module):
         """
         return self.dynamics.step(current, self.dynamics.rest(current) if state is None else state, self.w)
 
+    def advance(self, current: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run one step whose gradient goes to this step's current alone: what learns online asks for no more.
+
+        On a CPU it is one pass of the `fused` backend, where that is what runs `forward`, and else plain torch.
+
+        Args:
+            current: `[B, ...]`.
+            state: what the step before returned; None is rest.
+
+        Returns:
+            Spikes `[B, ...]` and the next state, detached.
+
+        Raises:
+            UserError: as `forward`.
+        """
+        state = self.dynamics.rest(current) if state is None else state
+        if self.w is None and current.device.type == "cpu" and self._choose(current) == "fused":
+            return fused.advance(self.dynamics, current, state)
+        s, state = self.dynamics.step(current, state, self.w)
+        return s, State(state.v.detach(), state.u.detach(), None if state.a is None else state.a.detach())
+
     @property
     def decay(self) -> Tensor | float:
         """`dh[t] / dv[t-1]`: what is left of the potential after one step."""
@@ -108,8 +129,11 @@ class Population(nn.Module):
         return ", ".join([self.name, *changed, f"backend={self.backend}"])
 
     def _run(self, drive: Drive) -> tuple[Tensor, Tensor | None]:
-        self._backend = backends.choose(self.requested, self.dynamics, drive.current.device, drive.current.dtype)
+        self._backend = self._choose(drive.current)
         return backends.RUN[self._backend](self.dynamics, drive, self.w)
+
+    def _choose(self, current: Tensor) -> str:
+        return backends.choose(self.requested, self.dynamics, current.device, current.dtype)
 
 
 def build(name: str, settings: Mapping[str, Value] | None = None, *, backend: str = "auto") -> Population:

@@ -75,7 +75,7 @@ def slopes(neurons: Population, record: Record) -> Tensor:
     assert record.current is not None
     state, found = None, []
     for t in range(len(record.output)):
-        _, state = neurons.step(record.current if record.static else record.current[t], state)
+        _, state = neurons.advance(record.current if record.static else record.current[t], state)
         found.append(neurons.dynamics.surrogate.derivative(state.u))
     return torch.stack(found)
 

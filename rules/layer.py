@@ -178,8 +178,7 @@ class Layer(nn.Module):
                 current = current + (shortcut if carries else shortcut.detach())
             output, state = current, moment.state
             if self.population is not None:
-                output, state = self.population.step(current, state)
-                state = State(*(None if part is None else part.detach() for part in state))  # type: ignore[arg-type]
+                output, state = self.population.advance(current, state)
         self._keep(x, output, current, own)
         hidden = self.population is not None and not self.receives
         return output.detach() if hidden else output, Moment(state, trace)

@@ -111,6 +111,28 @@ class PopulationContract:
                 spikes.append(s)
             assert torch.equal(p(x), torch.stack(spikes))
 
+    def test_advancing_is_a_step_whose_gradient_goes_to_its_own_current(self) -> None:
+        x, weight = self.current(3, 2, 700), self.current(2, 700, seed=1)
+        for settings in self.variants():
+            p, state = self.build(**settings), None
+            own = () if p.w is None else (p.w,)
+            for current in x:
+                leaf = current.clone().requires_grad_()
+                expected, after = p.step(leaf, state)
+                found, advanced = p.advance(leaf, state)
+                assert torch.equal(found, expected), settings
+                for part, mine in zip(after, advanced, strict=True):
+                    assert (part is None) == (mine is None)
+                    assert mine is None or (not mine.requires_grad and torch.equal(mine, part)), settings
+                grads = [torch.autograd.grad((s * weight).sum(), (leaf, *own)) for s in (expected, found)]
+                for grad, mine in zip(*grads, strict=True):
+                    assert_close(mine, grad)
+                state = advanced
+            turned = x[0].mT
+            spikes = p.advance(turned)[0]
+            assert torch.equal(spikes, p.step(turned)[0]), "any layout"
+            assert spikes.stride() == turned.stride()
+
     def test_nothing_is_remembered(self) -> None:
         p, x = self.build(tau=5.0) if self.name != "if" else self.build(), self.current(4, 2, 50)
         first = p(x)
