@@ -33,8 +33,8 @@ TRANSPORTS: Mapping[str, str] = {
 CARRIERS = tuple(TRANSPORTS)
 """Every transport, `none` first."""
 
-KP_DECAY = 10.0
-"""Weight decay of a layer that transports by `kp`: B - W shrinks by learning rate times this in every step."""
+MOST_FORGOTTEN = 0.1
+"""The largest share of its weights that a layer forgets in one step, in trainings of few steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,12 @@ class Optimiser:
     `adamw` and `sgd` are torch's. `step` is `w += weight.grad * -lr` without momentum or scaling, for rules whose
     update is no gradient: Adam would turn it into its sign.
 
+    `adamw` forgets its weights over `horizon` of the training: the decay takes `1 / (horizon x steps)` of them in a
+    step at the declared rate, and as the rate falls so does that. Weights are then a moving average of their updates,
+    whose length in passes over the data is what generalises (Wang and Aitchison 2024, arXiv 2405.13698). Under a norm,
+    which makes their scale irrelevant, a layer learns by the ratio of its step to its weights, and without decay the
+    weights grow and learning ends early (Kosson et al. 2023, arXiv 2305.17212). None: nothing is forgotten.
+
     With `inputs`, `lr` is for neurons with so many, or more. A step of Adam changes every weight by about the rate, and
     so the current of a neuron by about the rate times its inputs: one with fewer takes a larger rate, in inverse
     proportion, 32 times at most (Yang et al. 2021, Tensor Programs V: the last layer under Adam).
@@ -51,16 +57,25 @@ class Optimiser:
 
     kind: Literal["adamw", "sgd", "step"] = "adamw"
     lr: float = 2e-3
-    weight_decay: float = 0.0
+    horizon: float | None = None
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     inputs: int | None = None
 
     def of(self, fan_in: int) -> Optimiser:
-        """For neurons with so many inputs; what decays in a step, rate times decay, stays as it is."""
+        """For neurons with so many inputs."""
         if self.inputs is None:
             return self
-        factor = min(max(self.inputs / fan_in, 1.0), 32.0)
-        return replace(self, lr=self.lr * factor, weight_decay=self.weight_decay / factor, inputs=None)
+        return replace(self, lr=self.lr * min(max(self.inputs / fan_in, 1.0), 32.0), inputs=None)
+
+    def decay(self, steps: int, factor: float = 1.0) -> float:
+        """The weight decay of a training of so many steps, at `factor` times the declared rate."""
+        if self.horizon is None:
+            return 0.0
+        return min(factor / (self.horizon * steps), MOST_FORGOTTEN) / (factor * self.lr)
+
+
+ADAMW = Optimiser(horizon=0.2)
+"""Of every layer that a norm follows and a gradient trains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,7 @@ class Declaration:
     online: bool = False  # can learn step by step, with memory that does not grow with T
     norms: Literal["error", "fixed"] = "fixed"  # what trains norm scales: the error that arrives, or nothing
     order: Literal["joint", "layerwise"] = "joint"
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimiser: Optimiser = ADAMW
     dataflow: Dataflow = field(default_factory=Dataflow)
     settings: Mapping[str, Setting] = field(default_factory=dict)
     colour: str = "#888888"
@@ -193,7 +208,7 @@ class Pair:
         declared = self.declaration.optimiser
         if self.transport != "kp":
             return declared
-        return replace(declared, weight_decay=max(declared.weight_decay, KP_DECAY))
+        return replace(declared, horizon=declared.horizon or ADAMW.horizon)
 
     @property
     def colour(self) -> str:

@@ -16,7 +16,7 @@ import torch
 
 from neurons.errors import UserError
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

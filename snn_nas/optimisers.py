@@ -40,10 +40,11 @@ class Optimisers:
             others = [p for m in members for p in m.parameters() if p.requires_grad and id(p) not in chosen]
             if not weights and not others:
                 continue
-            optimiser = _make(declared, weights, others, training.lr)
+            optimiser = _make(declared, weights, others, training.lr, steps)
             schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(declared, steps, rising))
             self._optimisers.append(optimiser)
-            self._names.append(f"{declared.kind} {declared.lr:g} {declared.schedule}, decay {declared.weight_decay:g}")
+            horizon = "" if declared.horizon is None else f", horizon {declared.horizon:g}"
+            self._names.append(f"{declared.kind} {declared.lr:g} {declared.schedule}{horizon}")
             self._schedules.append(schedule)
             for layer in members:
                 self._stepped_by[layer] = optimiser
@@ -62,7 +63,7 @@ class Optimisers:
             optimiser.zero_grad(set_to_none=True)
 
     def rates(self) -> dict[str, float]:
-        """The learning rate of each kind of optimiser, by what was declared: `adamw 0.002 cosine, decay 0`."""
+        """The learning rate of each kind of optimiser, by what was declared: `adamw 0.002 cosine, horizon 0.1`."""
         return {name: each.param_groups[0]["lr"] for name, each in zip(self._names, self._optimisers, strict=True)}
 
     def state_dict(self) -> dict[str, list[dict[str, Any]]]:
@@ -96,9 +97,14 @@ def _uncompiled(kind: type[Kind]) -> type[Kind]:
 
 
 def _make(
-    declared: Optimiser, weights: list[torch.nn.Parameter], others: list[torch.nn.Parameter], factor: float
+    declared: Optimiser,
+    weights: list[torch.nn.Parameter],
+    others: list[torch.nn.Parameter],
+    factor: float,
+    steps: int,
 ) -> torch.optim.Optimizer:
-    groups = [{"params": weights, "weight_decay": declared.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    decay = declared.decay(steps, factor)
+    groups = [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if declared.kind == "adamw":
         return _uncompiled(torch.optim.AdamW)(groups, lr=declared.lr * factor)

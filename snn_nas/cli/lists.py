@@ -31,6 +31,7 @@ def rules(form: str) -> None:
                 "norms": d.norms,
                 "order": d.order,
                 "optimiser": f"{d.optimiser.kind} {d.optimiser.lr:g}"
+                + (f", horizon {horizon:g}" if (horizon := d.optimiser.horizon) else "")
                 + (f", {inputs} inputs" if (inputs := d.optimiser.inputs) else ""),
                 "source": TRANSPORTS[rule.transport] if name in SHORT and name != "bp" else d.source,
             }

@@ -120,6 +120,31 @@ def test_rates_rise_and_then_follow_the_rules_schedule() -> None:
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
 
+def test_weights_are_forgotten_over_a_share_of_the_training() -> None:
+    from rules.registry import pair
+    from snn_nas.optimisers import Optimisers
+
+    declared = pair("frsf").optimiser
+    assert declared.horizon == 0.2
+    for steps, factor, taken in (
+        (1000, 1.0, 0.005),
+        (10**5, 1.0, 5e-5),
+        (1000, 4.0, 0.02),
+        (5, 1.0, 0.1),
+        (50, 32.0, 0.1),
+    ):
+        assert factor * declared.lr * declared.decay(steps, factor) == pytest.approx(taken)
+    text = "chain(T=2) { conv(c=8,down=avg)@local/lif; readout(grid=4)@delta }"
+    network = networks.build(parse(text), (1, 8, 8), 10)
+    stepped = Optimisers(list(network), Training(lr=0.5), 1000)._stepped_by
+    hidden, readout = (stepped[network.layers[name]] for name in ("layer1", "readout"))
+    assert hidden is not None
+    assert readout is not None
+    weights, head = hidden.param_groups
+    assert weights["lr"] * weights["weight_decay"] == pytest.approx(0.0025)
+    assert head["weight_decay"] == readout.param_groups[0]["weight_decay"] == 0.0
+
+
 def test_a_readout_of_fewer_inputs_takes_a_larger_rate() -> None:
     from rules.registry import pair
     from snn_nas.optimisers import Optimisers
@@ -128,7 +153,7 @@ def test_a_readout_of_fewer_inputs_takes_a_larger_rate() -> None:
     assert rate.of(8192).lr == rate.of(50_000).lr == 2e-3
     assert rate.of(1024).lr == pytest.approx(8 * 2e-3)
     assert rate.of(1).lr == rate.of(128).lr == pytest.approx(32 * 2e-3)
-    assert rate.of(128).lr * rate.of(128).weight_decay == pytest.approx(2e-3 * rate.weight_decay), (
+    assert [rate.of(fan_in).lr * rate.of(fan_in).decay(1000) for fan_in in (128, 8192)] == pytest.approx([0.005] * 2), (
         "kp's B follows alike"
     )
     assert pair("bp").optimiser.of(1) == pair("bp").optimiser
