@@ -43,7 +43,7 @@ def cases() -> Iterator[Case]:
             text = chain([SMALL.format(rule=rule) for rule in rules], rules[-1], grid=3)
             yield name, text, "fashion_mnist", sizes, Training(epochs=epochs, batch_size=32, precision="bfloat16")
     sizes = {"train": 10_000, "validation": 5000}
-    for name in ("bp", "frsf", "local"):
+    for name in ("bp", "frsf"):
         text = chain([f"{place}@{name}/lif(threshold=0.5)" for place in LARGE], name, grid=8)
         yield name, text, "cifar10_jpeg", sizes, Training(epochs=3, batch_size=64, precision="bfloat16")
 

@@ -144,6 +144,23 @@ def readout_rate(record: dict[str, Any]) -> list[Row]:
     ]
 
 
+def horizon(record: dict[str, Any]) -> list[Row]:
+    found: dict[str, list[str]] = {}
+    for row in record["rows"]:
+        setting = f"{row['data']}, {row['train']:,} images, {row['epochs']} epochs"
+        means = row["means"]
+        found.setdefault(setting, []).append(
+            f"{row['network']} {100 * means['nothing']:.1f}, {100 * means['declared']:.1f}"
+        )
+    return [
+        (
+            f"weights that forget nothing, and ours, which are forgotten over {record['horizon']:g} of the training: "
+            f"validation accuracy, %, {record['seeds']} seeds, three layers under one rule or a mix",
+            ". ".join(f"{setting}: {'; '.join(each)}" for setting, each in found.items()),
+        )
+    ]
+
+
 def lif_cpu(record: dict[str, Any]) -> list[Row]:
     def over(what: str) -> str:
         peers = {"SpikingJelly": "spikingjelly_torch", "snnTorch": "snntorch_leaky"}
@@ -256,6 +273,7 @@ ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "nni_overhead": nni_overhead,
     "energy_counter": energy_counter,
     "readout_rate": readout_rate,
+    "horizon": horizon,
     "lif_cpu": lif_cpu,
     "stdp_cpu": stdp_cpu,
     "transport": transport,

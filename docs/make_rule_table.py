@@ -277,7 +277,8 @@ def rates(networks: list[Entry]) -> str:
     settings = study["claim"]["settings"]
     return f"""**One rate for every readout makes weak networks weaker.** The table was made before the rate took
 account of the inputs ([training.md](training.md#the-rate-of-the-readout)): with 288 of them and 375 steps it is far
-from trained, and a layer that gets an error does part of its work. One rule alone comes here to {here}.
+from trained, and a layer that gets an error does part of its work. Nor were
+[weights forgotten](training.md#how-fast-weights-are-forgotten) then. One rule alone comes here to {here}.
 In the [study](../RESULTS.md) of the same architecture, where each chose a factor on its rates, {settings["train"]:,}
 images and {settings["training"]["epochs"]} epochs are enough for {there},
 in percent of the test images: smaller distances, and another order. What the third column above says of rules, it says
