@@ -33,9 +33,9 @@ TRANSPORTS: Mapping[str, str] = {
 CARRIERS = tuple(TRANSPORTS)
 """Every transport, `none` first."""
 
-MOST_FORGOTTEN = 0.1
-"""The largest share of its weights that a layer forgets in one step, in trainings of few steps."""
-
+MOST_FORGOTTEN = 0.01
+"""The largest share of its weights that a layer forgets in one step. Were it more, in trainings of few steps, the
+running statistics of norms would not keep up, and deep layers would be silent when they are measured."""
 
 @dataclass(frozen=True, slots=True)
 class Optimiser:
