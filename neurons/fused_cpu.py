@@ -41,6 +41,8 @@ def library() -> ctypes.CDLL | None:
             break
     else:
         return None
+    if not hasattr(found, "snn_step"):  # built from sources of before
+        return None
     pointer, size, word = ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int
     found.snn_forward.argtypes = (pointer, size, size, pointer, size, pointer, pointer, word, word)
     found.snn_forward.restype = None

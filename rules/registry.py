@@ -37,6 +37,7 @@ MOST_FORGOTTEN = 0.01
 """The largest share of its weights that a layer forgets in one step. Were it more, in trainings of few steps, the
 running statistics of norms would not keep up, and deep layers would be silent when they are measured."""
 
+
 @dataclass(frozen=True, slots=True)
 class Optimiser:
     """How a rule's weights step.
