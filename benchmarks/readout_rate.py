@@ -10,22 +10,13 @@ epoch; the test split stays shut.
 
 from __future__ import annotations
 
-import argparse
-import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
-import torch
-
-from benchmarks.common import record
+from benchmarks.twice import Case, main
 from rules.registry import Optimiser
-from snn_nas import data as data_sets
-from snn_nas import network as networks
-from snn_nas.data import Dataset
-from snn_nas.genotype import parse
-from snn_nas.training import Training, accuracy, train
+from snn_nas.training import Training
 
 LAYER = "conv(c=32,down=avg,k=3)@{rule}/lif(reset=hard,threshold=0.5)"
 RULES = {
@@ -43,20 +34,15 @@ POOLED = (
 )
 
 
-def cases() -> Iterator[tuple[str, str, str, dict[str, int], Training]]:
-    """Name, genotype, data set, its sizes, and the training."""
+def cases() -> Iterator[Case]:
+    """Fashion-MNIST first, which is quick."""
+    sizes, training = {"train": 2000, "validation": 4000}, Training(epochs=3, batch_size=32, precision="bfloat16")
     for name, (*rules, carrier) in RULES.items():
         layers = "; ".join(LAYER.format(rule=rule) for rule in rules)
         text = f"chain(T=4,encoding=whiten){{{layers}; readout(grid=3)@delta{carrier}}}"
-        yield (
-            name,
-            text,
-            "fashion_mnist",
-            {"train": 2000, "validation": 4000},
-            Training(epochs=3, batch_size=32, precision="bfloat16"),
-        )
-    sizes = {"train": 5000, "validation": 4000}
-    yield "bp, pooled to 128", POOLED, "cifar10_jpeg", sizes, Training(epochs=10, batch_size=64, precision="bfloat16")
+        yield Case(name, text, "fashion_mnist", sizes, training)
+    sizes, training = {"train": 5000, "validation": 4000}, Training(epochs=10, batch_size=64, precision="bfloat16")
+    yield Case("bp, pooled to 128", POOLED, "cifar10_jpeg", sizes, training)
 
 
 @contextmanager
@@ -70,44 +56,5 @@ def one_rate() -> Iterator[None]:
         Optimiser.of = declared  # type: ignore[method-assign]
 
 
-def run(text: str, data: Dataset, training: Training, seed: int) -> float:
-    """Validation accuracy after the last epoch."""
-    torch.manual_seed(seed)
-    network = networks.build(parse(text), data.shape, data.classes, normalise=data.normalise)
-    train(network, replace(data, validation=data.validation.first(2)), training, seed=seed)
-    return accuracy(network, data.validation)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", help="file for the JSON record")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rows: list[dict[str, Any]] = []
-    for name, text, data_name, sizes, training in cases():
-        data = data_sets.load(data_name, **sizes)
-        runs: dict[str, list[float]] = {"one_rate": [], "by_inputs": []}
-        for seed in range(options.seeds):
-            with one_rate():
-                runs["one_rate"].append(round(run(text, data, training, seed), 4))
-            runs["by_inputs"].append(round(run(text, data, training, seed), 4))
-        means = {kind: round(statistics.mean(found), 4) for kind, found in runs.items()}
-        rows.append(
-            {
-                "network": name,
-                "genotype": text,
-                "data": data.title,
-                **sizes,
-                "epochs": training.epochs,
-                "runs": runs,
-                "means": means,
-            }
-        )
-        print(f"{name}: {means}", flush=True)
-    record("readout_rate", {"seeds": options.seeds, "rows": rows}, options.out)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, "readout_rate", cases(), one_rate, ("one_rate", "by_inputs"))

@@ -1,0 +1,76 @@
+"""The same networks, data, steps and seeds twice: as the rules declare, and without something that they declare."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+
+from benchmarks.common import record
+from snn_nas import data as data_sets
+from snn_nas import network as networks
+from snn_nas.data import Dataset
+from snn_nas.genotype import parse
+from snn_nas.training import Training, accuracy, train
+
+
+class Case(NamedTuple):
+    """One network and how it is trained; `sizes` are the numbers of images, `train` and `validation`."""
+
+    name: str
+    genotype: str
+    data: str
+    sizes: dict[str, int]
+    training: Training
+
+
+def run(case: Case, data: Dataset, seed: int) -> float:
+    """Validation accuracy after the last epoch."""
+    torch.manual_seed(seed)
+    network = networks.build(parse(case.genotype), data.shape, data.classes, normalise=data.normalise)
+    train(network, replace(data, validation=data.validation.first(2)), case.training, seed=seed)
+    return round(accuracy(network, data.validation), 4)
+
+
+def main(
+    description: str,
+    name: str,
+    cases: Iterable[Case],
+    without: Callable[[], AbstractContextManager[None]],
+    labels: tuple[str, str],
+    **said: Any,
+) -> None:
+    """A benchmark's command line: run all cases, within `without()` and as declared, and write the record.
+
+    Args:
+        description: the benchmark's docstring.
+        name: the record's.
+        cases: what is run.
+        without: takes away, within its block, what the rules declare.
+        labels: of runs within that block, and of those as declared.
+        said: what else the record says.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", help="file for the JSON record")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows: list[dict[str, Any]] = []
+    for case in cases:
+        data = data_sets.load(case.data, **case.sizes)
+        runs: dict[str, list[float]] = {label: [] for label in labels}
+        for seed in range(options.seeds):
+            with without():
+                runs[labels[0]].append(run(case, data, seed))
+            runs[labels[1]].append(run(case, data, seed))
+        means = {label: round(statistics.mean(found), 4) for label, found in runs.items()}
+        network = {"network": case.name, "genotype": case.genotype, "data": data.title}
+        rows.append({**network, **case.sizes, "epochs": case.training.epochs, "runs": runs, "means": means})
+        print(f"{case.name}, {data.title}: {means}", flush=True)
+    record(name, {"seeds": options.seeds, **said, "rows": rows}, options.out)
