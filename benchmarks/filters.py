@@ -18,10 +18,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import record
+from benchmarks.common import Runs, record
 from snn_nas.evaluation import EvaluationSettings, fit
 from snn_nas.genotype import parse
-from snn_nas.search import Journal, trial_seed
+from snn_nas.search import trial_seed
 from snn_nas.spaces import build
 from snn_nas.training import Diverged
 
@@ -38,7 +38,7 @@ SPACE = {
 }
 
 
-def train(networks: int, journal: Journal) -> list[dict[str, Any]]:
+def train(networks: int, journal: Runs) -> list[dict[str, Any]]:
     """The accuracy of each network, from the journal where it is there."""
     data = SETTINGS.load()
     space, rng = build("chain", shape=data.shape, classes=data.classes, choices=SPACE), random.Random(0)
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, default=JOURNAL)
     parser.add_argument("--out", help="file for the JSON record")
     options = parser.parse_args()
-    rows = train(options.networks, Journal(options.journal))
+    rows = train(options.networks, Runs(options.journal))
     from snn_nas.filters import FILTERS, Scorer
 
     accuracies = [row["accuracy"] for row in rows]

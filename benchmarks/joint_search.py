@@ -25,14 +25,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import record
+from benchmarks.common import Runs, record
 from benchmarks.curves import plot
 from snn_nas.data import Dataset
 from snn_nas.evaluation import Dead, EvaluationSettings, fit
 from snn_nas.genotype import Genotype
 from snn_nas.nni.study import build_space
 from snn_nas.search import Result, create, objectives
-from snn_nas.search.journal import Journal
 from snn_nas.training import Diverged, accuracy
 
 RULES = ["frsf", "dfa", "local", "stdp", "softhebb", "frozen"]
@@ -60,7 +59,7 @@ class Bench:
     def __init__(self, path: Path) -> None:
         self.settings = EvaluationSettings.of(BUDGET)
         self.data: Dataset = self.settings.load()
-        self.journal = Journal(path)
+        self.journal = Runs(path)
         self.known = {(row["genotype"], row["seed"]): row for row in self.journal.read()}
 
     def run(self, genotype: Genotype, seed: int) -> dict[str, Any]:

@@ -29,12 +29,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.common import Runs
 from snn_nas.conditions import conditions
 from snn_nas.data import Dataset
 from snn_nas.evaluation import Dead, EvaluationSettings, fit, measure
 from snn_nas.genotype import Genotype
 from snn_nas.nni.study import build_space
-from snn_nas.search.journal import Journal
 from snn_nas.search.strategy import Space
 from snn_nas.training import Diverged, accuracy
 
@@ -138,7 +138,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     settings = EvaluationSettings.of(BUDGET)
     networks = everyone(build_space(SPACE))
-    journal, data = Journal(options.journal), settings.load()
+    journal, data = Runs(options.journal), settings.load()
     known = {(row["genotype"], row["seed"]): row for row in journal.read()}
     until = time.monotonic() + 60 * options.minutes
     for genotype, seed in work(networks, options.best, options.seeds, known):

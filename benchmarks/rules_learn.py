@@ -33,13 +33,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.common import record
+from benchmarks.common import Runs, record
 from rules.registry import pair
 from snn_nas import data as data_sets
 from snn_nas import network as networks
 from snn_nas.conditions import conditions
 from snn_nas.genotype import parse
-from snn_nas.search.journal import Journal
 from snn_nas.training import Training, accuracy, train
 
 PLACES = ((32, 5, "avg"), (64, 3, "avg"), (64, 3, "none"))
@@ -115,7 +114,7 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.journal = Journal(Path(options.out).with_suffix(".runs.jsonl")) if options.out else None
+        self.journal = Runs(Path(options.out).with_suffix(".runs.jsonl")) if options.out else None
         self.known = {row["key"]: row for row in (self.journal.read() if self.journal else ())}
         whole = data_sets.load(options.data, train=options.train, validation=options.validation)
         half = options.validation // 2

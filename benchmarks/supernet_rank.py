@@ -28,12 +28,12 @@ from typing import Any
 import torch
 from scipy.stats import kendalltau
 
-from benchmarks.common import record
+from benchmarks.common import Runs, record
 from neurons.errors import UserError
 from snn_nas.data import Dataset
 from snn_nas.evaluation import EvaluationSettings, evaluate
 from snn_nas.genotype import Genotype
-from snn_nas.search import STRATEGIES, Journal, objectives
+from snn_nas.search import STRATEGIES, objectives
 from snn_nas.search.preferences import Preferences
 from snn_nas.spaces import build, graph
 from snn_nas.spaces.space import Space
@@ -62,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     began = time.process_time()
-    journal = Journal(Path(options.out).with_suffix(".jsonl"))
+    journal = Runs(Path(options.out).with_suffix(".jsonl"))
     found = {name: measure(name, options.networks, journal) for name in options.spaces}
     result = {
         "settings": GIVEN, "supernet_epochs": EPOCHS, "networks": options.networks,
@@ -71,7 +71,7 @@ def main() -> None:
     record("supernet_rank", result, options.out)
 
 
-def measure(name: str, networks: int, journal: Journal) -> dict[str, Any]:
+def measure(name: str, networks: int, journal: Runs) -> dict[str, Any]:
     """Kendall's tau of everything that ranks the networks of a space, with the p-value of no relation."""
     kind, choices = SPACES[name]
     space = build(kind, shape=(1, 8, 8), classes=10, choices=choices)
@@ -118,7 +118,7 @@ def measure(name: str, networks: int, journal: Journal) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def trained(genotype: Genotype, seed: int, evaluation: EvaluationSettings, data: Dataset, journal: Journal) -> float:
+def trained(genotype: Genotype, seed: int, evaluation: EvaluationSettings, data: Dataset, journal: Runs) -> float:
     """Validation accuracy after a real short training, from the journal if it is there; of a dead network, chance."""
     for known in journal.read():
         if (known["genotype"], known["seed"]) == (str(genotype), seed):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.common import record
+from benchmarks.common import Runs, record
 from snn_nas import data as data_sets
 from snn_nas import network as networks
 from snn_nas.data import Dataset
@@ -27,6 +28,11 @@ class Case(NamedTuple):
     data: str
     sizes: dict[str, int]
     training: Training
+
+    @property
+    def steps(self) -> int:
+        """Of the optimiser."""
+        return self.training.epochs * (self.sizes["train"] // self.training.batch_size)
 
 
 def run(case: Case, data: Dataset, seed: int) -> float:
@@ -47,6 +53,8 @@ def main(
 ) -> None:
     """A benchmark's command line: run all cases, within `without()` and as declared, and write the record.
 
+    A journal beside the record keeps every run, so that a benchmark cut short goes on where it was.
+
     Args:
         description: the benchmark's docstring.
         name: the record's.
@@ -61,16 +69,24 @@ def main(
     parser.add_argument("--out", help="file for the JSON record")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    journal = Runs(Path(options.out).with_suffix(".runs.jsonl")) if options.out else None
+    known = {row["key"]: row["accuracy"] for row in (journal.read() if journal else ())}
     rows: list[dict[str, Any]] = []
     for case in cases:
         data = data_sets.load(case.data, **case.sizes)
         runs: dict[str, list[float]] = {label: [] for label in labels}
         for seed in range(options.seeds):
-            with without():
-                runs[labels[0]].append(run(case, data, seed))
-            runs[labels[1]].append(run(case, data, seed))
+            for label, within in zip(labels, (without, nullcontext), strict=True):
+                key = f"{label} {seed} {case.data} {case.sizes} {asdict(case.training)} {case.genotype}"
+                if key not in known:
+                    with within():
+                        known[key] = run(case, data, seed)
+                    if journal:
+                        journal.append({"key": key, "accuracy": known[key]})
+                runs[label].append(known[key])
         means = {label: round(statistics.mean(found), 4) for label, found in runs.items()}
         network = {"network": case.name, "genotype": case.genotype, "data": data.title}
-        rows.append({**network, **case.sizes, "epochs": case.training.epochs, "runs": runs, "means": means})
+        training = {**case.sizes, "epochs": case.training.epochs, "steps": case.steps}
+        rows.append({**network, **training, "runs": runs, "means": means})
         print(f"{case.name}, {data.title}: {means}", flush=True)
     record(name, {"seeds": options.seeds, **said, "rows": rows}, options.out)

@@ -64,8 +64,11 @@ def main() -> None:
     settings = {key: value for key, value in vars(options).items() if key not in SCOPE}
     runs: list[dict[str, Any]] = []
     if options.out.exists():
-        before = json.loads(options.out.read_text())
-        other = [key for key, value in settings.items() if before["settings"].get(key) != value]
+        try:
+            before = json.loads(options.out.read_text())
+            other = [key for key, value in settings.items() if before["settings"].get(key) != value]
+        except (ValueError, KeyError) as why:
+            raise SystemExit(f"{options.out} is no record of this benchmark: move it away ({why!r})") from why
         if other:
             raise SystemExit(f"{options.out} holds runs with other settings ({', '.join(other)}): give another --out")
         runs = before["runs"]

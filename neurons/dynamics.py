@@ -39,6 +39,10 @@ class State(NamedTuple):
     a: Tensor | None
     """Adaptation of alif, else None."""
 
+    def detached(self) -> State:
+        """The same values, of which no gradient goes back."""
+        return State(self.v.detach(), self.u.detach(), None if self.a is None else self.a.detach())
+
 
 @dataclass(frozen=True)
 class Drive:

@@ -129,8 +129,8 @@ def _like(tensor: Tensor | None, other: Tensor) -> Tensor | None: ...
 
 
 def _like(tensor: Tensor | None, other: Tensor) -> Tensor | None:
-    """The tensor with the other's type and layout: itself, or a copy."""
-    if tensor is None or (tensor.stride() == other.stride() and tensor.dtype == other.dtype):
+    """The tensor with the other's shape, type and layout: itself, or a copy."""
+    if tensor is None or (tensor.shape, tensor.stride(), tensor.dtype) == (other.shape, other.stride(), other.dtype):
         return tensor
     return torch.empty_like(other).copy_(tensor)
 

@@ -102,11 +102,11 @@ class Population(nn.Module):
         Raises:
             UserError: as `forward`.
         """
-        state = self.dynamics.rest(current) if state is None else state
-        if self.w is None and current.device.type == "cpu" and self._choose(current) == "fused":
+        state = (self.dynamics.rest(current) if state is None else state).detached()
+        if self._choose(current) == "fused" and self.w is None and current.device.type == "cpu":
             return fused.advance(self.dynamics, current, state)
         s, state = self.dynamics.step(current, state, self.w)
-        return s, State(state.v.detach(), state.u.detach(), None if state.a is None else state.a.detach())
+        return s, state.detached()
 
     @property
     def decay(self) -> Tensor | float:

@@ -62,6 +62,11 @@ class Optimiser:
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     inputs: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raise UserError for a horizon that would not be one: only AdamW's decay is apart from its step."""
+        if self.horizon is not None and self.kind != "adamw":
+            raise UserError(f"a horizon is adamw's: an optimiser of kind {self.kind} has none")
+
     def of(self, fan_in: int) -> Optimiser:
         """For neurons with so many inputs."""
         if self.inputs is None:
@@ -72,7 +77,7 @@ class Optimiser:
         """The weight decay of a training of so many steps, at `factor` times the declared rate."""
         if self.horizon is None:
             return 0.0
-        return min(factor / (self.horizon * steps), MOST_FORGOTTEN) / (factor * self.lr)
+        return min(factor / (self.horizon * max(steps, 1)), MOST_FORGOTTEN) / (factor * self.lr)
 
 
 ADAMW = Optimiser(horizon=0.2)

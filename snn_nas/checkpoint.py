@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from neurons.errors import UserError
-
-VERSION = 3
+from snn_nas.training_settings import REVISION
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(self.path.name + ".part")
         with part.open("wb") as file:
-            torch.save({"version": VERSION, "run": dict(self.run), "random": _random(), **state}, file)
+            torch.save({"version": REVISION, "run": dict(self.run), "random": _random(), **state}, file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.path)
@@ -54,7 +53,7 @@ class Checkpoint:
             version, run, random = state["version"], state["run"], state["random"]
         except Exception as error:  # a damaged archive fails in many ways, all of them the same to the user
             raise UserError(f"{self.path} is damaged: delete it to train from the start") from error
-        if version != VERSION or run != dict(self.run):
+        if version != REVISION or run != dict(self.run):
             other = [key for key in self.run if run.get(key) != self.run[key]] or ["version"]
             raise UserError(
                 f"{self.path} is of another run (other {', '.join(other)}): "

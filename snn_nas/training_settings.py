@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from neurons.settings import Setting, Value, resolve
 
+REVISION = 3
+"""Of how networks are trained: raised when the same settings and seed give other weights, so that no search,
+study or checkpoint goes on with networks of two kinds."""
+
 SETTINGS: dict[str, Setting] = {
     "epochs": Setting(5, 1, 100_000, help="passes over the training data"),
     "batch_size": Setting(64, 2, 65_536, help="images a step"),

@@ -18,6 +18,7 @@ from snn_nas.search.early_stop import early_stop
 from snn_nas.search.files import write_json
 from snn_nas.search.filtered import Filtered, filtered
 from snn_nas.search.heritage import heritage
+from snn_nas.training_settings import REVISION
 
 if TYPE_CHECKING:
     from snn_nas.supernet.process import Progress
@@ -37,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
 what the strategy optimises, `front` those whose Pareto front is kept; `lag` is explained in `search/ordered.py`,
 `early_stop` in `search/early_stop.py`, `inherit` in `search/heritage.py`, `filter` in `search/filtered.py`."""
 
-FORMAT = 2
+FORMAT = 3
 """Of the state file: it names the hash of its content, so that whatever befell the file is found before it is used."""
 
 
@@ -196,7 +197,8 @@ class Study:
         write_json(self.front_file, {"objectives": [objective.name for objective in self.front], "front": members})
 
     def _save(self) -> None:
-        state, settings = self.ordered.state_dict(), {"tuner": self.asked, "trials": self.measured}
+        state = self.ordered.state_dict()
+        settings = {"tuner": self.asked, "trials": self.measured, "training": REVISION}
         whole = {"format": FORMAT, "hash": _hash([state, settings]), "search": state, "settings": settings}
         write_json(self.state_file, whole)
 
@@ -204,14 +206,17 @@ class Study:
         """Load the state, then tell it what the journal knows and the state does not (a kill between the two)."""
         try:
             state = json.loads(self.state_file.read_text(encoding="utf-8"))
+            if state["format"] in range(1, FORMAT):
+                self._refuse_older()
             if state["format"] != FORMAT:
                 raise ValueError(f"format {state['format']}")
-            settings = state.get("settings")  # older states have none
-            if state["hash"] != _hash([state["search"], settings] if settings else state["search"]):
+            settings = state["settings"]
+            if state["hash"] != _hash([state["search"], settings]):
                 raise ValueError("its hash is another")
-            if settings:
-                self._refuse_other(settings["tuner"], self.asked)
-                self.measured = settings["trials"]
+            if settings["training"] != REVISION:
+                self._refuse_older()
+            self._refuse_other(settings["tuner"], self.asked)
+            self.measured = settings["trials"]
             self.ordered.load_state_dict(state["search"])
         except UserError:
             raise
@@ -222,8 +227,12 @@ class Study:
             self._took(result)
         self._save()
 
+    def _refuse_older(self) -> None:
+        folder = self.state_file.parent
+        raise UserError(f"{folder} holds a search of another version, which trains otherwise: give another --out")
+
     def _refuse_other(self, kept: Mapping[str, str], given: Mapping[str, str]) -> None:
-        if other := sorted(name for name in kept.keys() | given.keys() if not _same(kept.get(name), given.get(name))):
+        if other := sorted(name for name in kept.keys() | given.keys() if kept.get(name) != given.get(name)):
             folder = self.state_file.parent
             raise UserError(f"{folder} holds a search with other settings ({', '.join(other)}): give another --out")
 
@@ -231,12 +240,7 @@ class Study:
 def _changed(given: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, str]:
     """The settings that are not as usual, as texts; `space.depth` is the name of one inside another."""
     known = _flat(usual)
-    return {name: text for name, text in _flat(given).items() if not _same(text, known.get(name))}
-
-
-def _same(one: str | None, other: str | None) -> bool:
-    """Whether two settings as texts are one value: 1 is 1.0."""
-    return one == other or (one is not None and other is not None and bool(json.loads(one) == json.loads(other)))
+    return {name: text for name, text in _flat(given).items() if text != known.get(name)}
 
 
 def _flat(given: Mapping[str, Any]) -> dict[str, str]:
@@ -244,7 +248,16 @@ def _flat(given: Mapping[str, Any]) -> dict[str, str]:
     for key, value in given.items():
         inner = value if isinstance(value, Mapping) else None
         parts |= {key: value} if inner is None else {f"{key}.{name}": part for name, part in inner.items()}
-    return {name: json.dumps(part, skipkeys=True, default=str) for name, part in parts.items()}
+    return {name: json.dumps(_canonical(part), default=str) for name, part in parts.items()}
+
+
+def _canonical(value: Any) -> Any:
+    """Equal for equal settings: 1.0 is 1 (and True is not), and mappings have no order."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(value[key]) for key in sorted(value, key=str)}
+    return [_canonical(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _hash(state: Any) -> str:

@@ -75,4 +75,4 @@ class LocalSearch(Strategy):
         super().load_state_dict(state)
         self.climb, self.climbs, self.centre = state["climb"], dict(state["climbs"]), state["centre"]
         self.queue = [parse(text) for text in state["queue"]]
-        self.top = state.get("top", "")  # older states have none
+        self.top = state["top"]

@@ -124,7 +124,7 @@ class Strategy(ABC):
         version, words, gauss = state["rng"]
         self.rng.setstate((version, tuple(words), gauss))
         self.asked = {genotype.digest: genotype for genotype in map(parse, state["asked"])}
-        self.parents = dict(state.get("parents", {}))  # older states have none
+        self.parents = dict(state["parents"])
 
     def _gains(self, result: Result) -> list[float]:
         """In each objective, more is better; NaN where the trial did not end well."""

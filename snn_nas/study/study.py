@@ -18,6 +18,7 @@ from snn_nas.search.journal import Journal
 from snn_nas.study.claim import Claim
 from snn_nas.study.contestants import Contestant, contestants
 from snn_nas.study.jobs import TUNING_SEED, Job, Record, run
+from snn_nas.training_settings import REVISION
 
 JOURNAL = "journal.jsonl"
 OnDone = Callable[[Job, Record], None]
@@ -36,9 +37,11 @@ class Study:
         self.journal = Journal(folder / JOURNAL)
         records = self.journal.read()
         if not records:
-            self.journal.append({"study": claim.to_json()})
+            self.journal.append({"study": claim.to_json(), "training": REVISION})
         elif records[0].get("study") != claim.to_json():
             raise UserError(f"{folder} holds another study, {records[0].get('study', {}).get('name')!r}: name another")
+        elif records[0].get("training") != REVISION:
+            raise UserError(f"{folder} holds a study of another version, which trains otherwise: name another")
         self.results: dict[str, Record] = {record["key"]: record for record in records if "key" in record}
         self.notes: list[Record] = [record for record in records[1:] if "key" not in record]
 

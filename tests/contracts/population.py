@@ -128,10 +128,30 @@ class PopulationContract:
                 for grad, mine in zip(*grads, strict=True):
                     assert_close(mine, grad)
                 state = advanced
-            turned = x[0].mT
-            spikes = p.advance(turned)[0]
-            assert torch.equal(spikes, p.step(turned)[0]), "any layout"
-            assert spikes.stride() == turned.stride()
+            turned, state = x[0].mT, p.step(x[1].T.contiguous())[1]
+            leaf = turned.clone(memory_format=torch.preserve_format).requires_grad_()
+            assert leaf.stride() == turned.stride()
+            expected, after = p.step(leaf, state)
+            spikes, advanced = p.advance(leaf, state)
+            assert torch.equal(spikes, expected), "any layout of current and state"
+            assert all(mine is None or torch.equal(mine, part) for part, mine in zip(after, advanced, strict=True))
+            assert p.advance(leaf)[0].stride() == turned.stride()
+            other = weight.T.contiguous()  # and of the gradient
+            grads = [torch.autograd.grad((s * other).sum(), leaf)[0] for s in (expected, spikes)]
+            assert_close(grads[1], grads[0])
+
+    def test_what_advances_sends_nothing_to_the_step_before(self) -> None:
+        p = self.build()
+        before = self.current(1, 2, 9)[0].requires_grad_()
+        s = p.advance(self.current(1, 2, 9, seed=1)[0], p.step(before)[1])[0]
+        assert not s.requires_grad or torch.autograd.grad(s.sum(), before, allow_unused=True)[0] is None
+
+    def test_a_state_of_other_images_is_an_error_or_broadcast(self) -> None:
+        p, x = self.build(), self.current(1, 8, 9)[0]
+        with pytest.raises(RuntimeError):
+            p.advance(x, p.step(x[:4])[1])
+        one = p.step(x[:1])[1]
+        assert torch.equal(p.advance(x, one)[0], p.step(x, one)[0])
 
     def test_nothing_is_remembered(self) -> None:
         p, x = self.build(tau=5.0) if self.name != "if" else self.build(), self.current(4, 2, 50)

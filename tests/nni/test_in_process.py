@@ -11,8 +11,8 @@ import pytest
 
 from neurons.errors import UserError
 from snn_nas.evaluation import EvaluationSettings
-from snn_nas.nni.in_process import bind, flat, search
-from snn_nas.nni.study import Study, _hash
+from snn_nas.nni.in_process import flat, search
+from snn_nas.nni.study import Study, _canonical, _hash
 from snn_nas.search import OBJECTIVES, create
 from snn_nas.search.result import Result
 from snn_nas.supernet import process
@@ -121,16 +121,32 @@ def test_results_of_other_budgets_do_not_come_together(tmp_path: Path) -> None:
     assert len(again.results) == 3
 
 
-def test_a_state_from_before_settings_were_kept_is_taken_and_bound_from_then_on(tmp_path: Path) -> None:
+def test_a_number_s_spelling_is_no_other_setting_and_true_is_no_number(tmp_path: Path) -> None:
+    def crossing(share: float) -> Study:
+        return Study(tmp_path, {**GIVEN, "strategy": {"name": "evolution", "crossover": share}})
+
+    crossing(1).start(1)
+    crossing(1.0)
+    with pytest.raises(UserError, match=r"other settings \(strategy.crossover\)"):
+        crossing(0.5)
+    assert _canonical([1.0, {"b": 2.0, "a": True}]) == [1, {"a": True, "b": 2}]
+    assert json.dumps(_canonical({"b": True, "a": 1.0})) == '{"a": 1, "b": true}'
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"training": 1}])
+def test_a_search_whose_networks_trained_otherwise_does_not_go_on(tmp_path: Path, change: dict[str, int]) -> None:
     results(tmp_path, 2)
     path = tmp_path / "search.json"
     state = json.loads(path.read_text())
-    path.write_text(json.dumps({"format": 2, "hash": _hash(state["search"]), "search": state["search"]}))
-    bind(Study(tmp_path, GIVEN), EvaluationSettings.of({"train": 50}))
-    with pytest.raises(UserError, match=r"other settings \(train"):
-        bind(Study(tmp_path, GIVEN), SETTINGS)
-    with pytest.raises(UserError, match=r"other settings \(seed"):
-        Study(tmp_path, {**GIVEN, "seed": 4})
+    if "format" in change:
+        state |= change
+    else:
+        state["settings"] |= change
+        state["hash"] = _hash([state["search"], state["settings"]])
+    path.write_text(json.dumps(state))
+    with pytest.raises(UserError) as refused:
+        Study(tmp_path, GIVEN)
+    assert str(refused.value).endswith("which trains otherwise: give another --out")
 
 
 def test_a_supernet_that_would_not_be_done_in_time_is_ended_in_one_line(

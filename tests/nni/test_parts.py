@@ -227,7 +227,7 @@ class TestStudy:
         with pytest.raises(UserError, match="less than trialConcurrency"):
             Study(tmp_path, {**ARGS, "lag": 1}).start(2)
 
-    @pytest.mark.parametrize("damage", ["", "{}", '{"format": 99}', '{"format": 1, "search": {"strategy": 3}}'])
+    @pytest.mark.parametrize("damage", ["", "{}", '{"format": 99}', '{"format": 3, "search": {"strategy": 3}}'])
     def test_corrupt_state_is_one_clear_line(self, tmp_path: Path, damage: str) -> None:
         (tmp_path / "search.json").write_text(damage)
         with pytest.raises(UserError, match="no state of a search"):

@@ -121,7 +121,7 @@ def test_rates_rise_and_then_follow_the_rules_schedule() -> None:
 
 
 def test_weights_are_forgotten_over_a_share_of_the_training() -> None:
-    from rules.registry import pair
+    from rules.registry import Optimiser, pair
     from snn_nas.optimisers import Optimisers
 
     declared = pair("frsf").optimiser
@@ -136,13 +136,33 @@ def test_weights_are_forgotten_over_a_share_of_the_training() -> None:
         assert factor * declared.lr * declared.decay(steps, factor) == pytest.approx(taken)
     text = "chain(T=2) { conv(c=8,down=avg)@local/lif; readout(grid=4)@delta }"
     network = networks.build(parse(text), (1, 8, 8), 10)
-    stepped = Optimisers(list(network), Training(lr=0.5), 1000)._stepped_by
-    hidden, readout = (stepped[network.layers[name]] for name in ("layer1", "readout"))
-    assert hidden is not None
-    assert readout is not None
-    weights, head = hidden.param_groups
-    assert weights["lr"] * weights["weight_decay"] == pytest.approx(0.0025)
-    assert head["weight_decay"] == readout.param_groups[0]["weight_decay"] == 0.0
+    for factor, taken in ((0.5, 0.0025), (8.0, 0.01)):
+        stepped = Optimisers(list(network), Training(lr=factor), 1000)._stepped_by
+        hidden, readout = (stepped[network.layers[name]] for name in ("layer1", "readout"))
+        assert hidden is not None
+        assert readout is not None
+        weights, head = hidden.param_groups
+        assert weights["lr"] * weights["weight_decay"] == pytest.approx(taken)
+        assert head["weight_decay"] == readout.param_groups[0]["weight_decay"] == 0.0
+    with pytest.raises(UserError, match="a horizon is adamw's"):
+        Optimiser(kind="sgd", horizon=0.2)
+
+
+def test_kp_s_feedback_forgets_what_the_weights_forget() -> None:
+    from snn_nas.optimisers import Optimisers
+
+    network = networks.build(parse(CHAIN.format(first="kp", second="kp", up="kp")), (1, 8, 8), 10)
+    layer = network.layers["layer2"]
+    optimisers, kept = Optimisers(list(network), Training(warmup=0.3), 10), 1.0
+    apart = layer.transport.matrix - layer.synapse.weight.detach()
+    group = optimisers._stepped_by[layer].param_groups[0]  # type: ignore[union-attr]
+    for _ in range(10):
+        kept *= 1.0 - group["lr"] * group["weight_decay"]
+        for parameter in network.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimisers.step()
+    assert kept < 0.99
+    assert torch.allclose(layer.transport.matrix - layer.synapse.weight.detach(), kept * apart, atol=1e-6)
 
 
 def test_a_readout_of_fewer_inputs_takes_a_larger_rate() -> None:
@@ -162,6 +182,9 @@ def test_a_readout_of_fewer_inputs_takes_a_larger_rate() -> None:
     stepped = Optimisers(list(network), Training(lr=0.5), 10)._stepped_by
     rates = {name: stepped[layer].param_groups[0]["lr"] for name, layer in network.layers.items()}  # type: ignore[union-attr]
     assert rates == {"layer1": pytest.approx(1e-3), "readout": pytest.approx(32 * 1e-3)}
+    network = networks.build(parse(text.replace("down=avg", "down=none").replace("grid=4", "grid=8")), (1, 8, 8), 10)
+    readout = Optimisers(list(network), Training(), 10)._stepped_by[network.layers["readout"]]
+    assert readout.param_groups[0]["lr"] == pytest.approx(16 * 2e-3), "by inputs, 512, not by outputs"  # type: ignore[union-attr]
 
 
 def test_temporal_training_is_the_mean_of_every_steps_loss() -> None:
