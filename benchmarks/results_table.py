@@ -19,6 +19,7 @@ from rules.registry import rules
 from snn_nas.report.words import energy, percent
 from snn_nas.study.claim import every_rule
 from snn_nas.study.table import points
+from snn_nas.training_settings import REVISION
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -145,6 +146,19 @@ def robust(record: Record) -> str | None:
     return f"**{whole}**; " + "; ".join(lines) + checked
 
 
+def beforehand(record: Record, folder: Path) -> str:
+    """What is to be known before a record's figures: that its networks are not those of now, or not the study's."""
+    said = []
+    if record["benchmark"] == "robustness":
+        studies = [study for _, study in records("study", folder) if study["data_title"] == record["data_title"]]
+        mix = record["groups"].get("mix", {}).get("genotype")
+        if studies and mix not in [study["claim"]["genotype"] for study in studies]:
+            said.append("of another mix than the study's")
+    if record["conditions"].get("training") != REVISION:
+        said.append("[trained by an earlier version](docs/training.md#how-fast-weights-are-forgotten)")
+    return f"{', '.join(said)}: " if said else ""
+
+
 CLAIMS: list[tuple[str, str, Callable[[Record], str | None]]] = [
     ("1. Searched mixed rules beat every single rule other than bp, and random assignment.", "study", beats),
     ("2. The mix reaches its bp twin's accuracy (within a point).", "study", reaches),
@@ -173,7 +187,11 @@ def page(folder: Path) -> str:
     ]
     for title, kind, says in CLAIMS:
         lines += ["", f"## {title}", "", "| data | what was measured | record |", "|---|---|---|"]
-        found = [(record["data_title"], text, path) for path, record in records(kind, folder) if (text := says(record))]
+        found = [
+            (record["data_title"], f"{beforehand(record, folder)}{text}", path)
+            for path, record in records(kind, folder)
+            if (text := says(record))
+        ]
         known = [data for data, _, _ in found]
         lines += [f"| {data} | {NOT_YET} | |" for data in INTENDED if data not in known]
         lines += [f"| {data} | {text} | [{Path(path).parent.name}]({path}) |" for data, text, path in found]

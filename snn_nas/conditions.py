@@ -1,4 +1,5 @@
-"""Under which conditions a number was measured: device, versions, commit, time. Part of every record."""
+"""Under which conditions a number was measured: device, versions, commit, how networks are trained, time. Part of every
+record."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from snn_nas.training_settings import REVISION
+
 PACKAGES = ("torch", "spikingjelly", "snntorch", "nni", "numpy")
 
 
@@ -20,6 +23,7 @@ def conditions(device: str = "cpu") -> dict[str, Any]:
         "device": _device(device),
         "versions": {"python": platform.python_version()} | {package: _version(package) for package in PACKAGES},
         "commit": commit(),
+        "training": REVISION,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

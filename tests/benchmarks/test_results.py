@@ -12,6 +12,7 @@ import pytest
 from benchmarks import results_table
 from snn_nas.study.claim import every_rule
 from snn_nas.study.statistics import family
+from snn_nas.training_settings import REVISION
 from tests import REPOSITORY
 
 RULES = every_rule()
@@ -57,7 +58,7 @@ def study() -> dict[str, Any]:
         ],
         "others": [],
         "costs": [compared("mix", "bp", *costs, key=key) for key in ("energy_uJ", "learning_energy_uJ")],
-        "conditions": {"device": "d", "versions": {"torch": "2"}, "commit": "c", "at": "t"},
+        "conditions": {"device": "d", "versions": {"torch": "2"}, "commit": "c", "training": REVISION, "at": "t"},
     }  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def test_every_place_of_a_studys_runs_is_named(tmp_path: Path, study: dict[str, 
     assert "cpu and gpu, torch 2, commits abc, def, t; record: [" in text
 
 
-def test_robustness_is_open_where_a_check_fails_or_a_run_diverged(tmp_path: Path) -> None:
+def test_robustness_is_open_where_a_check_fails_or_a_run_diverged(tmp_path: Path, study: dict[str, Any]) -> None:
     number = {"mean": 0.5, "deviation": 0.1, "runs": 6}
     numbers = {"worst at 1/50": number, "corrupted": number}
     groups = {name: {"genotype": "g", "numbers": numbers, "corruptions": {"jpeg": [0.5]}} for name in ("mix", "bp")}
@@ -125,16 +126,28 @@ def test_robustness_is_open_where_a_check_fails_or_a_run_diverged(tmp_path: Path
         "benchmark": "robustness", "data_title": "Fashion-MNIST", "split": "test", "images": 9, "groups": groups,
         "comparisons": [compared("mix", "bp", HIGH, LOW, key=key) for key in numbers],
         "plan": {"steps": 1, "queries": 1, "sharpness": [1.0]}, "failed_checks": [], "diverged": [], "test_opened": [],
-        "conditions": {"device": "d", "versions": {"torch": "2"}, "commit": "c", "at": "t"},
+        "conditions": {"device": "d", "versions": {"torch": "2"}, "commit": "c", "training": REVISION, "at": "t"},
     }  # fmt: skip
     assert "**holds**; worst at 1/50: mix 50.0 %" in claims(tmp_path, record)[4]
     failed = [{"network": "mix, seed 0", "name": "gradients are alive", "detail": "at 3%"}]
     row = claims(tmp_path, {**record, "failed_checks": failed})[4]
     assert "**open**; worst" in row
     assert "1 sanity checks do not hold" in row
+    other = {**study, "claim": {**study["claim"], "genotype": "another"}}
+    assert "| of another mix than the study's: **holds**" in claims(tmp_path, other, record)[4]
+    assert "| **holds**" in claims(tmp_path, study, record)[4]
+    (tmp_path / "benchmarks" / "results" / "r1" / "study.json").unlink()
     row = claims(tmp_path, {**record, "diverged": ["bp, seed 3"]})[4]
     assert "**open**; worst" in row
     assert "diverged, and counted as 0: bp, seed 3" in row
+
+
+def test_what_an_earlier_version_trained_is_said_to_be(tmp_path: Path, study: dict[str, Any]) -> None:
+    assert "earlier version" not in claims(tmp_path, study)[1]
+    study["conditions"]["training"] = REVISION - 1
+    assert "earlier version" in claims(tmp_path, study)[1]
+    del study["conditions"]["training"]
+    assert "earlier version" in claims(tmp_path, study)[5]
 
 
 def test_too_few_runs_claim_nothing(tmp_path: Path, study: dict[str, Any]) -> None:
