@@ -37,6 +37,10 @@ def summary(curves: list[list[float]], at: Sequence[int]) -> dict[str, Any]:
     return {what: {str(n): round(float(x), 3) for n, x in zip(at, row, strict=True)} for what, row in columns.items()}
 
 
+FEW = 4
+"""Repeats of which a band would say more than is known."""
+
+
 def plot(
     curves: dict[str, list[list[float]]],
     ylabel: str,
@@ -45,7 +49,7 @@ def plot(
     ceiling: float | None = None,
     colours: dict[str, str] = COLOURS,
 ) -> None:
-    """Mean curves with bands of two standard errors, and a line at the best that can be found."""
+    """Mean curves with bands of two standard errors, of few repeats the repeats, and a line at the best there is."""
     with drawing(LIGHT):
         figure = canvas(7.2, 4.2)
         axes = figure.subplots()
@@ -55,7 +59,10 @@ def plot(
             x = np.arange(1, values.shape[1] + 1)
             colour = colours.get(name, LIGHT.ink)
             axes.plot(x, mean, color=colour, linewidth=1.8, label=name.replace("_", " "))
-            axes.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.18, linewidth=0)
+            if len(values) > FEW:
+                axes.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.18, linewidth=0)
+            else:
+                axes.plot(x, values.T, color=colour, linewidth=0.7, alpha=0.45)
         low = np.floor(4 * min(np.mean(rows, 0)[19] for rows in curves.values())) / 4
         high = max(np.mean(rows, 0).max() for rows in curves.values())
         if ceiling is not None:
@@ -65,6 +72,9 @@ def plot(
         axes.set(xlim=(0, max(len(row) for rows in curves.values() for row in rows)))
         axes.set(ylim=(low, high + 0.09 * (high - low)), xlabel="evaluations", ylabel=ylabel)
         axes.set_title(title)
-        axes.legend(loc="lower right")
+        if len(curves) > 5:
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        else:
+            axes.legend(loc="lower right")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=160)
