@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -32,7 +33,7 @@ class Case(NamedTuple):
     @property
     def steps(self) -> int:
         """Of the optimiser."""
-        return self.training.epochs * (self.sizes["train"] // self.training.batch_size)
+        return self.training.epochs * math.ceil(self.sizes["train"] / self.training.batch_size)
 
 
 def run(case: Case, data: Dataset, seed: int) -> float:
