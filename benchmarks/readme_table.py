@@ -147,7 +147,7 @@ def readout_rate(record: dict[str, Any]) -> list[Row]:
 def horizon(record: dict[str, Any]) -> list[Row]:
     found: dict[str, list[str]] = {}
     for row in record["rows"]:
-        setting = f"{row['data']}, {row['train']:,} images, {row['epochs']} epochs"
+        setting = f"{row['data']}, {row['train']:,} images, {row['epochs']} epochs, {row['steps']:,} steps"
         means = row["means"]
         found.setdefault(setting, []).append(
             f"{row['network']} {100 * means['nothing']:.1f}, {100 * means['declared']:.1f}"
@@ -156,7 +156,7 @@ def horizon(record: dict[str, Any]) -> list[Row]:
         (
             "weights that forget nothing, and ours, which are forgotten over "
             f"{record['horizon']:g} of the training, but by "
-            "1 % a step at most, which decides below 500 steps, as here: validation accuracy, %, "
+            f"{100 * record['most']:g} % a step at most, which decides below 500 steps: validation accuracy, %, "
             f"{record['seeds']} seeds, three layers under one rule or a mix",
             ". ".join(f"{setting}: {'; '.join(each)}" for setting, each in found.items()),
         )

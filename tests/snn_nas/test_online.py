@@ -203,7 +203,8 @@ def worst(rules: tuple[str, str, str], T: int, encoding: str) -> int:
     images, labels = batch(size=32)
     learn(network, images.float(), labels, Training())
     network.zero_grad()
-    return peak(lambda: learn(network, images.float(), labels, Training()))
+    # what was there before and is freed meanwhile makes a job look smaller, never larger
+    return max(peak(lambda: learn(network, images.float(), labels, Training())) for _ in range(3))
 
 
 @pytest.mark.parametrize("encoding", ["direct", "poisson", "latency"])
