@@ -157,7 +157,7 @@ def outputs() -> dict[str, str]:
 
 def _run(words: list[str], folder: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "snn_nas.cli", *words], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "snn_nas", *words], cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"snn-nas {' '.join(words)}: {done.stderr}")

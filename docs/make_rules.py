@@ -14,6 +14,7 @@ import argparse
 import importlib
 import inspect
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ HERE = Path(__file__).parent
 PAGE, PICTURES = HERE / "rules.md", HERE / "images" / "rules"
 RECORD = HERE.parent / "benchmarks" / "results" / "rules_learn.json"
 STUDY = RECORD.with_name("study_fashion_mnist") / "study.json"
-RUNS, WORTH = RECORD.with_suffix(".runs.jsonl"), HERE / "images" / "rules_learn.png"
+WORTH = HERE / "images" / "rules_learn.png"
 GROUPS = {
     "only": "every hidden layer under a rule that no error crosses",
     "deep": "three hidden layers under a rule that gets an error",
@@ -118,12 +119,12 @@ def worth(record: dict[str, Any]) -> str:
         f"{record['data']}: {settings['train']:,} training images, {settings['epochs']} epochs, T = {settings['T']}, "
         f"{seeds} seed{'s' * (seeds > 1)}, {record['images_held_out']:,} held-out images; the test split stayed shut. "
         "Every rule of a group had as many tries, `frozen` too: of threshold and encoding, in the first group also "
-        "of depth. Learning rates are as declared; all of it is of before "
-        "[two mends of training](training.md#how-fast-weights-are-forgotten). "
-        "`stdp`, `softhebb`, `rstdp` and `hippo` take a pass over the images "
+        "of depth. Learning rates are as declared. `stdp`, `softhebb`, `rstdp` and `hippo` take a pass over the images "
         "for each layer besides the epochs. In points: `over` is to `frozen`, in the third group in the same place, "
         "else at the depth that is best for it; `under` to `bp` in all three layers. The "
-        "[record](../benchmarks/results/rules_learn.json) has every run. The grid of `local` and the rate of learned "
+        "[record](../benchmarks/results/rules_learn.json) has every run, and its "
+        "[journal](../benchmarks/results/rules_learn.runs.jsonl) the tuning too. `rank` is the effective rank of each "
+        "layer's filters (Roy and Vetterli 2007), how diverse they are. The grid of `local` and the rate of learned "
         "feedback were chosen by single runs, seed 0, on the same held-out images. With so few seeds nothing here is "
         "called significant.\n",
         behind(record),
@@ -132,16 +133,18 @@ def worth(record: dict[str, Any]) -> str:
         rows = sorted((row for row in record["rows"] if row["group"] == group), key=lambda row: -row["mean"])
         lines += [
             f"**{title[0].upper()}{title[1:]}**\n",
-            "| rule | accuracy, % | over | under | layers |",
-            "|" + "---|" * 5,
+            "| rule | accuracy, % | over | under | layers | rank |",
+            "|" + "---|" * 6,
         ]
         for row in rows:
             spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.1f}"
             over, under = (f"{100 * row[key]:+.1f}" for key in ("over_frozen", "under_bp"))
+            ranks = zip(*(run["ranks"] for run in row["runs"]), strict=True)
             cells = [f"`{row['contestant']}`", f"{100 * row['mean']:.1f}{spread}", over, under, str(len(row["rules"]))]
+            cells += [", ".join(f"{statistics.mean(layer):.0f}" for layer in ranks)]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    return "\n".join([*lines, provenance()])
+    return "\n".join(lines)
 
 
 def behind(record: dict[str, Any]) -> str:
@@ -162,22 +165,6 @@ def behind(record: dict[str, Any]) -> str:
             f"`frozen` by its test (p < 0.05 after Holm, {len(singles)} comparisons): {', '.join(level) or 'none'}."
         )
     return f"{text}\n"
-
-
-def provenance() -> str:
-    """What a reader of the runs must know of where they come from."""
-    from snn_nas.search.journal import Journal
-
-    runs = Journal(RUNS).read()
-    dirty = sorted({run["commit"] for run in runs if run["commit"].endswith("-dirty")})
-    return (
-        f"Of the {len(runs)} [runs](../benchmarks/results/{RUNS.name}), tuning included, "
-        f"{sum(run['commit'] in dirty for run in runs)} were made at {', '.join(dirty)}: with changes that were not "
-        "committed yet, so that the commit alone does not give back their code. The keys of "
-        f"{sum('was' in run for run in runs)} runs were written anew afterwards, for the defaults of two settings "
-        "changed, `local`'s `pool` from 4 to 8 and `eprop`'s `feedback` from random to learned; `was` is the key under "
-        "which a run ran.\n"
-    )
 
 
 def draw_worth(record: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Several processes, one training: `torchrun --nproc-per-node N -m snn_nas.cli train ...`, one process a GPU.
+"""Several processes, one training: `torchrun --nproc-per-node N -m snn_nas train ...`, one process a GPU.
 
 Every process holds the whole network and draws the same random numbers. It learns from its own equal share of each
 batch; then gradients are averaged, whoever wrote them: autograd, or a rule into `weight.grad`. Whatever a norm or a

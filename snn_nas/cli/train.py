@@ -45,7 +45,7 @@ def train(
     """Train GENOTYPE, a text or a file that holds one; write weights, .nir, activity and a record of every number.
 
     A training that was killed goes on after its last whole epoch: call it again as it was. Several processes learn
-    together under torchrun --nproc-per-node N -m snn_nas.cli train ...
+    together under torchrun --nproc-per-node N -m snn_nas train ...
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
     folder = "/proc/runs"
     words = ["search", "--config", str(REPOSITORY / "experiments" / "quickstart.yml"), "--out", folder]
     env = {**os.environ, "SNN_NAS_DATA": str(tmp_path)}
-    command = [sys.executable, "-m", "snn_nas.cli", *words]
+    command = [sys.executable, "-m", "snn_nas", *words]
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=REPOSITORY, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()

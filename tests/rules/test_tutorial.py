@@ -49,9 +49,9 @@ def test_the_proof_and_the_contract_pass(copy: Path) -> None:
 
 
 def test_it_is_listed_trained_and_costed(copy: Path) -> None:
-    assert "oja" in run(copy, "-m", "snn_nas.cli", "rules", "--format", "json")
+    assert "oja" in run(copy, "-m", "snn_nas", "rules", "--format", "json")
     genotype = "chain(T=2){conv(c=8,down=avg)@oja/lif; readout@delta}"
-    said = run(copy, "-m", "snn_nas.cli", "train", genotype, "--data", "digits", "--out", "model", "--epochs", "5")
+    said = run(copy, "-m", "snn_nas", "train", genotype, "--data", "digits", "--out", "model", "--epochs", "5")
     assert float(re.search(r"(\d+\.\d+)\s?%", said)[1]) > 50  # type: ignore[index]
-    costed = run(copy, "-m", "snn_nas.cli", "energy", "model/weights.safetensors", "--format", "json")
+    costed = run(copy, "-m", "snn_nas", "energy", "model/weights.safetensors", "--format", "json")
     assert '"layer1"' in costed

@@ -27,7 +27,7 @@ CHAIN = "chain(T=2){conv(c=8)@local/lif(threshold=0.5); readout@delta}"
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "snn_nas.cli", *words],
+        [sys.executable, "-m", "snn_nas", *words],
         capture_output=True,
         text=True,
         check=False,

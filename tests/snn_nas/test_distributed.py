@@ -100,7 +100,7 @@ def test_a_batch_without_equal_shares_is_one_line(monkeypatch: pytest.MonkeyPatc
 def test_the_command_trains_under_torchrun_and_writes_once(tmp_path: Path) -> None:
     words = (
         "-m",
-        "snn_nas.cli",
+        "snn_nas",
         "train",
         ranks.GENOTYPES["bp"],
         "--epochs",
@@ -118,5 +118,5 @@ def test_the_command_trains_under_torchrun_and_writes_once(tmp_path: Path) -> No
     assert record["conditions"]["processes"] == 2
     assert record["twin"]
     assert [len(list((curves / name).iterdir())) for name in ("winner", "twin")] == [1, 1]
-    other = together("-m", "snn_nas.cli", "rules")
+    other = together("-m", "snn_nas", "rules")
     assert "torchrun is for snn-nas train" in other.stderr

@@ -56,7 +56,7 @@ def run(folder: Path, *, times: int, trials: int, seed: int = 0) -> dict[str, An
 def _quickstart(out: Path, trials: int, seed: int) -> tuple[list[Result], dict[str, Any]]:
     words = ["search", "--config", str(CONFIG), "--out", str(out), "--trials", str(trials), "--seed", str(seed)]
     words += [word for setting in SETTINGS for word in ("--set", setting)] + ["--final-epochs", "2"]
-    command = [sys.executable, "-m", "snn_nas.cli", *words]
+    command = [sys.executable, "-m", "snn_nas", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = {path.resolve() for path in out.glob("*/winner/winner.json")}  # NNI links the latest as _latest

@@ -1,4 +1,4 @@
-"""`python -m snn_nas.cli`."""
+"""`python -m snn_nas`."""
 
 from snn_nas.cli import main
 
