@@ -41,6 +41,14 @@ def mean(x: Tensor) -> Tensor:
     return found
 
 
+def rows(x: Tensor) -> Tensor:
+    """The rows of all processes, one share after the other; a gradient goes back to each row's own process."""
+    if processes() == 1:
+        return x
+    found: Tensor = _Rows.apply(x)  # type: ignore[no-untyped-call]
+    return found
+
+
 def deviation(x: Tensor) -> Tensor:
     """The standard deviation of all processes' numbers, a scalar."""
     if processes() == 1:
@@ -57,6 +65,19 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return _reduced(grad)
+
+
+class _Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        shares = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(processes())]
+        dist.all_gather(shares, x.contiguous())
+        return torch.cat(shares)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        # The sum of all processes' gradients: the trainer's mean over processes divides by their number again.
+        return _reduced(grad).chunk(processes())[dist.get_rank()] * processes()
 
 
 def _reduced(x: Tensor) -> Tensor:

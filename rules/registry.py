@@ -99,6 +99,7 @@ class Dataflow:
     trace_macs: float = 0.0  # per pre- and post-synaptic neuron
     broadcast: bool = False  # n_classes x n_neurons MACs, once per sample
     head: bool = False  # a local readout, forward and backward
+    deviation: bool = False  # over positions, of every channel's rates, forward and backward, once per sample
     stores_T: bool = False  # noqa: N815
     once_per_sample: bool = False
 
@@ -307,6 +308,24 @@ register(
         dataflow=Dataflow(update_macs_dense=1.0, head=True, stores_T=True),
         settings={"pool": Setting(8, 1, 32, help="side of the grid to which spikes are averaged before the head")},
         colour="#ff7f00",
+    )
+)
+register(
+    Declaration(
+        name="predsim",
+        summary="local, and alike rates for samples of one class, unlike ones for others",
+        source="Nøkland and Eidnes 2019, prediction and similarity matching",
+        implementation="rules.predsim:PredictionAndSimilarity",
+        update="gradient",
+        error="local",
+        surrogate=True,
+        norms="error",
+        dataflow=Dataflow(update_macs_dense=1.0, head=True, deviation=True, stores_T=True),
+        settings={
+            "pool": Setting(8, 1, 32, help="side of the grid to which spikes are averaged before the head"),
+            "similarity": Setting(0.9, 0.0, 1.0, help="share of the loss that is of samples' similarity"),
+        },
+        colour="#c51b8a",
     )
 )
 register(

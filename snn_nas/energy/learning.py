@@ -10,6 +10,8 @@ With D connections of a layer (multiply-accumulates of one dense pass), T steps,
     broadcast  classes N                     the output error through a matrix, once a sample; at every step for an
                                              online rule; twice where the matrix learns
     head       3 classes F                   a local readout of F averaged rates: forward, its gradient, its error
+               3 N                           the deviation of rates over positions, forward and backward; comparing a
+                                             sample with the batch's others, some products a channel, is left out
     neurons    4 N T multiplications, 2 N T additions       the error through the neurons' surrogate and leak
     write      W, under kp 2 W               the step that changes each weight; kp's feedback takes the same step
 
@@ -75,7 +77,7 @@ def work(graph: Graph, node: Node, done: NodeActivity) -> Work:
         update_adds=flow.update_adds_events * (sum(done.synops) + sum(done.macs) + spikes * synapse.fan_in),
         traces=flow.trace_macs * (size(source.shape) + neurons) * steps,
         broadcast=_broadcast(graph, node) if flow.broadcast else 0.0,
-        head=3.0 * graph.classes * head_features(node) if flow.head else 0.0,
+        head=(3.0 * graph.classes * head_features(node) if flow.head else 0.0) + 3.0 * neurons * flow.deviation,
         **(_neurons(graph, node) if declaration.surrogate or node.transport != "none" else {}),
         writes=float(synapse.weights) * (2 if node.transport == "kp" else 1),
         stored=float(neurons * graph.T) if flow.stores_T else 0.0,

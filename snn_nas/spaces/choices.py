@@ -65,7 +65,7 @@ class Choices:
             return rule
         same = [name for name in self.carrying if gene.transport is None and untransported(name) == gene.rule]
         if not same:  # the largest of the heads may have been cut down to the map
-            same = sorted((name for name in self.rules if term(name).name == gene.rule.name), key=_pool)[-1:]
+            same = sorted((name for name in self.rules if _headless(name) == _headless(rule)), key=_pool)[-1:]
         return same[0] if same else f"{rule}~{gene.transport}" if gene.transport else rule
 
     def neuron(self, gene: Gene, T: int) -> str:
@@ -93,8 +93,16 @@ def _layers(choices: Choices, need: Need, single: bool) -> tuple[tuple[Term, Ter
 
 def smallest_map(rules: tuple[str, ...]) -> int:
     """On smaller maps than this, two of these rules are one: local heads that average to at most `pool` positions."""
-    pools = sorted(_pool(rule) for rule in rules)
-    return pools[-2] + 1 if len(pools) > 1 else 1
+    pools: dict[Term, list[int]] = {}
+    for rule in rules:
+        pools.setdefault(_headless(rule), []).append(_pool(rule))
+    return max((sorted(same)[-2] + 1 for same in pools.values() if len(same) > 1), default=1)
+
+
+def _headless(rule: str) -> Term:
+    """The rule, whatever the side to which its head averages."""
+    spelled = term(rule)
+    return Term.of(spelled.name, **{key: value for key, value in spelled.settings if key != "pool"})
 
 
 def _pool(rule: str) -> int:

@@ -69,7 +69,21 @@ def test_texts_read_on_every_rule_and_paper() -> None:
         low, high = sorted((luminance(a), luminance(b)))
         return (high + 0.05) / (low + 0.05)
 
-    for name in ("bp", "fa", "usf", "brsf", "frsf", "kp", "gradient", "dfa", "local", "stdp", "frozen", "delta~usf"):
+    for name in (
+        "bp",
+        "fa",
+        "usf",
+        "brsf",
+        "frsf",
+        "kp",
+        "gradient",
+        "dfa",
+        "local",
+        "predsim",
+        "stdp",
+        "frozen",
+        "delta~usf",
+    ):
         colour = rule_colour(name)
         assert contrast(colour, on(colour)) >= 3, name
         for theme in (LIGHT, DARK):

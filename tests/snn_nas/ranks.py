@@ -35,6 +35,7 @@ GENOTYPES = {
     "brsf": chain("brsf", "brsf", "brsf"),
     "dfa": chain("dfa", "drtp", "none"),
     "local": chain("stdp", "local", "none"),
+    "predsim": chain("predsim", "predsim", "none"),
     "softhebb": chain("softhebb", "softhebb", "none", encoding="whiten"),
     "rstdp": chain("rstdp", "rstdp", "none"),
     "hippo": chain("hippo", "hippo(plateau=novelty)", "none"),

@@ -1,0 +1,59 @@
+"""A local loss that also asks samples of one class to be alike in this layer, and those of different classes not.
+
+    L_l = (1 - b) * L_pred + b * mean over pairs of samples i, j of (c(z_i, z_j) - c(y_i, y_j))^2
+
+L_pred is the loss of `local`; c the correlation of two vectors, their cosine once each has lost its mean; y_i the
+classes' shares in sample i; z_i the layer's rates: of a convolution every channel's standard deviation over positions,
+which says whether a feature stands out anywhere, and not where. Nøkland and Eidnes 2019, equations 1 to 4 and section
+3 ("predsim"), whose convolution between the spikes and z is left out: with it ours learned less. They have b = 0.99;
+with spikes 0.9 is better. The gradient ends at the layer's input. Pogodin and Latham 2020 turn such a loss over pairs
+into a Hebbian rule of three factors.
+
+Samples are compared over the whole batch, of all processes where several learn together; rates are means over time,
+whatever the steps of the readout are asked.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rules import across
+from rules.layer import Layer
+from rules.local import LocalLoss
+from rules.rule import Root, Signals
+
+TINY = 1e-8
+"""Far below any variance of rates, which are multiples of 1 / T."""
+
+
+class PredictionAndSimilarity(LocalLoss):
+    """`local`, and a loss on the similarity of samples that takes `similarity` of the whole."""
+
+    def update(self, layer: Layer, signals: Signals) -> list[Root]:
+        """Both losses as one; its gradient trains the layer and its head."""
+        assert layer.record is not None
+        ((prediction, _),) = super().update(layer, signals)
+        share = float(self.settings["similarity"])
+        rates, target = summary(layer.record.output.mean(0)), signals.target.to(prediction.dtype)
+        apart = correlation(across.rows(rates)) - correlation(across.rows(target))
+        return [((1.0 - share) * prediction + share * apart.square().mean(), None)]
+
+
+def summary(rates: Tensor) -> Tensor:
+    """`[B, C, H, W]` to each channel's standard deviation over positions, `[B, C]`; vectors as they are."""
+    rates = rates.to(torch.promote_types(rates.dtype, torch.float32))
+    if rates[0, 0].numel() == 1:
+        return rates.flatten(1)
+    return (rates.flatten(2).var(2, correction=0) + TINY).sqrt()
+
+
+def correlation(x: Tensor) -> Tensor:
+    """Of all pairs of rows of `[B, F]`, `[B, B]`. A row of equal numbers is like none, and gets no gradient."""
+    x = x - x.mean(1, keepdim=True)
+    length = x.norm(dim=1, keepdim=True)
+    x = x / length.masked_fill(length < TINY, math.inf)
+    with torch.autocast(x.device.type, enabled=False):
+        return x @ x.T
