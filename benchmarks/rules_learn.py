@@ -59,6 +59,7 @@ SUPERVISED = (
     "ottt~usf",
     "local",
     "local(pool=4)",
+    "predsim",
 )
 ABOVE = ("frsf", "local(pool=4)")
 
