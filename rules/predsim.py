@@ -10,8 +10,8 @@ short trainings with spikes the convolution and a larger b learned less; one win
 `local` on Fashion-MNIST, whose things stand where they stand. The gradient ends at the layer's input. Pogodin and
 Latham 2020 turn such a loss over pairs into a Hebbian rule of three factors.
 
-Samples are compared over the whole batch, of all processes where several learn together; rates are means over time,
-whatever the steps of the readout are asked.
+A silent channel has no slope here: L_pred is what wakes it. Samples are compared over the whole batch, of all processes
+where several learn together; rates are means over time, whatever the steps of the readout are asked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rules.rule import Root, Signals
 
 WINDOWS = 2
 TINY = 1e-8
-"""Far below the variance of a window in which one neuron fired once; so that a silent one has a slope."""
+"""Far below the variance of a window in which one neuron fired once; so that the root of none has a finite slope."""
 EQUAL = 1e-5
 """Length of a vector, its mean taken off, below which its numbers count as equal: their rounding is no likeness."""
 
@@ -53,6 +53,7 @@ def summary(rates: Tensor) -> Tensor:
     windows = min(WINDOWS, *(side // 2 for side in rates.shape[2:])) if rates.dim() > 2 else 0
     if not windows:
         return rates.flatten(1)
+    rates = rates - rates.mean((2, 3), keepdim=True).detach()  # no variance changes, and large numbers do not cancel
     mean, square = (F.adaptive_avg_pool2d(x, windows) for x in (rates, rates.square()))
     return ((square - mean.square()).clamp_min(0.0) + TINY).sqrt().flatten(1)
 

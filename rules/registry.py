@@ -99,7 +99,7 @@ class Dataflow:
     trace_macs: float = 0.0  # per pre- and post-synaptic neuron
     broadcast: bool = False  # n_classes x n_neurons MACs, once per sample
     head: bool = False  # a local readout, forward and backward
-    deviation: bool = False  # over positions, of every channel's rates, forward and backward, once per sample
+    similarity: bool = False  # rates compared with those of the batch's other samples, forward and backward
     stores_T: bool = False  # noqa: N815
     once_per_sample: bool = False
 
@@ -320,12 +320,12 @@ register(
         error="local",
         surrogate=True,
         norms="error",
-        dataflow=Dataflow(update_macs_dense=1.0, head=True, deviation=True, stores_T=True),
+        dataflow=Dataflow(update_macs_dense=1.0, head=True, similarity=True, stores_T=True),
         settings={
             "pool": Setting(8, 1, 32, help="side of the grid to which spikes are averaged before the head"),
-            "similarity": Setting(0.9, 0.0, 1.0, help="share of the loss that is of samples' similarity"),
+            "similarity": Setting(0.9, 0.01, 0.99, help="share of the loss that is of samples' similarity"),
         },
-        colour="#c51b8a",
+        colour="#9b2fe0",
     )
 )
 register(

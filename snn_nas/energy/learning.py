@@ -10,8 +10,8 @@ With D connections of a layer (multiply-accumulates of one dense pass), T steps,
     broadcast  classes N                     the output error through a matrix, once a sample; at every step for an
                                              online rule; twice where the matrix learns
     head       3 classes F                   a local readout of F averaged rates: forward, its gradient, its error
-               3 N                           the deviation of rates over positions, forward and backward; comparing a
-                                             sample with the batch's others, some products a channel, is left out
+    similarity 3 N + 192 F                   F deviations in windows over N rates, compared with those of a batch of 64
+                                             others, which is not known here: forward, and twice that backward
     neurons    4 N T multiplications, 2 N T additions       the error through the neurons' surrogate and leak
     write      W, under kp 2 W               the step that changes each weight; kp's feedback takes the same step
 
@@ -35,6 +35,9 @@ from snn_nas.energy.profile import Profile
 from snn_nas.energy.result import Energy, Prices
 from snn_nas.graph import Graph, Node, size
 
+COMPARED = 64
+"""Samples with which one is compared: those of a batch as `Training` has it unless told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -46,6 +49,7 @@ class Work:
     traces: float = 0.0
     broadcast: float = 0.0
     head: float = 0.0
+    similarity: float = 0.0
     neuron_mults: float = 0.0
     neuron_adds: float = 0.0
     writes: float = 0.0
@@ -54,7 +58,7 @@ class Work:
     @property
     def macs(self) -> float:
         """All multiply-accumulates."""
-        return self.error + self.update + self.traces + self.broadcast + self.head + self.writes
+        return self.error + self.update + self.traces + self.broadcast + self.head + self.similarity + self.writes
 
 
 def work(graph: Graph, node: Node, done: NodeActivity) -> Work:
@@ -77,7 +81,8 @@ def work(graph: Graph, node: Node, done: NodeActivity) -> Work:
         update_adds=flow.update_adds_events * (sum(done.synops) + sum(done.macs) + spikes * synapse.fan_in),
         traces=flow.trace_macs * (size(source.shape) + neurons) * steps,
         broadcast=_broadcast(graph, node) if flow.broadcast else 0.0,
-        head=(3.0 * graph.classes * head_features(node) if flow.head else 0.0) + 3.0 * neurons * flow.deviation,
+        head=3.0 * graph.classes * head_features(node) if flow.head else 0.0,
+        similarity=_similarity(node) if flow.similarity else 0.0,
         **(_neurons(graph, node) if declaration.surrogate or node.transport != "none" else {}),
         writes=float(synapse.weights) * (2 if node.transport == "kp" else 1),
         stored=float(neurons * graph.T) if flow.stores_T else 0.0,
@@ -103,7 +108,7 @@ def learning_energy(activity: Activity, graph: Graph, profile: Profile) -> Energ
         if profile.chip:
             updates = done.update + done.update_adds
             learns = learns or updates > 0
-            operations = (done.error + done.broadcast + done.head) * prices.mac
+            operations = (done.error + done.broadcast + done.head + done.similarity) * prices.mac
             operations += updates * (profile.e_learning_update or 0.0)
         else:
             operations = done.macs * prices.mac + (done.update_adds + done.neuron_adds) * prices.ac
@@ -114,7 +119,8 @@ def learning_energy(activity: Activity, graph: Graph, profile: Profile) -> Energ
             weight, state = profile.access(node.synapse.weights), profile.access(size(node.shape) * graph.T)
             reads = done.error + 3 * (done.update + done.update_adds) + 2 * done.writes
             extra = (done.broadcast + done.head) * profile.access(graph.classes * size(node.shape))
-            causes["memory"] += reads * weight + 2 * (done.stored + done.traces) * state + extra
+            held = 2 * (done.stored + done.traces) + done.similarity
+            causes["memory"] += reads * weight + held * state + extra
     if learns and profile.e_learning_update is None:
         missing.append("learning updates")
     return Energy(profile.name, profile.kind, "learning", pJ, tuple(missing))
@@ -133,6 +139,19 @@ def _broadcast(graph: Graph, node: Node) -> float:
     feedback = node.rule.values.get("feedback", declared.default if declared is not None else "random")
     times = (graph.T if declaration.online else 1) * (2 if feedback == "learned" else 1)
     return float(graph.classes * size(node.shape) * times)
+
+
+def _similarity(node: Node) -> float:
+    """See `rules.predsim`: the deviations, where there are windows, and the comparisons."""
+    features = similarity_features(node)
+    return 3.0 * (size(node.shape) if features < size(node.shape) else 0) + 3.0 * COMPARED * features
+
+
+def similarity_features(node: Node) -> int:
+    """How many numbers of a sample are compared with other samples'; see `rules.predsim.summary`."""
+    channels, *sides = node.shape
+    windows = min(2, min(sides) // 2) if sides else 0
+    return channels * windows**2 if windows else size(node.shape)
 
 
 def head_features(node: Node) -> int:

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from neurons.errors import UserError
+from rules.predsim import summary
 from snn_nas import network
 from snn_nas.credit import check
 from snn_nas.data import load
 from snn_nas.energy.activity import Activity
 from snn_nas.energy.counter import Counter, count
 from snn_nas.energy.inference import inference_energy
-from snn_nas.energy.learning import learning_energy, work
+from snn_nas.energy.learning import learning_energy, similarity_features, work
 from snn_nas.energy.memory import accesses
 from snn_nas.energy.objectives import measure
 from snn_nas.energy.profile import profile, profiles
@@ -154,6 +155,24 @@ def test_a_broadcast_is_paid_for_as_often_as_it_is_sent() -> None:
         g = check(graph(parse(f"chain(T=4) {{ conv(c=4)@{rule}/lif; readout(grid=4)@delta }}"), (1, 8, 8), 10)).graph
         found[rule] = work(g, g["layer1"], busy(g)["layer1"]).broadcast / size(g["layer1"].shape)
     assert list(found.values()) == [10, 20, 40, 80, 0]
+
+
+@pytest.mark.parametrize(("layer", "features"), [("conv(c=4)", 4 * 2 * 2), ("linear(c=6)", 6)])
+def test_samples_are_compared_in_the_numbers_that_the_rule_compares(layer: str, features: int) -> None:
+    """By hand: 3 x 64 products of each number, and 3 N for deviations, which a vector has not."""
+    rules = f"chain(T=4) {{ {layer}@predsim/lif; readout@delta }}"
+    g = check(graph(parse(rules), (1, 8, 8), 10)).graph
+    node = g["layer1"]
+    assert similarity_features(node) == features == summary(torch.zeros(1, *node.shape)).shape[1]
+    done, other = (work(each, each["layer1"], busy(each)["layer1"]) for each in (g, _under_local(rules)))
+    assert done.similarity == 192 * features + (3 * 4 * 8 * 8 if layer.startswith("conv") else 0)
+    assert done.macs - other.macs == done.similarity
+    extra = _learning(rules) - _learning(rules.replace("predsim", "local"))
+    assert extra == pytest.approx(done.similarity * 4.6e-6)
+
+
+def _under_local(rules: str) -> Graph:
+    return check(graph(parse(rules.replace("predsim", "local")), (1, 8, 8), 10)).graph
 
 
 def test_a_chip_without_a_figure_for_learning_says_so() -> None:

@@ -51,6 +51,19 @@ class TestChainWhereChoicesCoincide(SpaceContract):
         return Chain((1, 28, 28), 10, neurons=("lif", "lif(surrogate=sigmoid)", "if(reset=hard)"), T=(1, 4))
 
 
+class TestChainWithHeadsOfSeveralSettings(SpaceContract):
+    """Two pools of one rule are two rules on maps that are large enough; a pool and a share are two in any case."""
+
+    def tiny(self) -> Chain:
+        return Chain(
+            (1, 6, 6), 10, depth=(1, 2), ops=("conv",), widths=(4,), kernels=(3,), downs=("none",), skips=(0,),
+            rules=("predsim(pool=4)", "predsim(pool=3)", "predsim(similarity=0.5)", "local"),
+        )  # fmt: skip
+
+    def large(self) -> Chain:
+        return Chain((1, 28, 28), 10, rules=("predsim", "predsim(similarity=0.5)", "local"))
+
+
 SPACE = Chain((1, 8, 8), 10)
 PAIRS = [
     (

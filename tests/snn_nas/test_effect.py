@@ -131,7 +131,9 @@ NEURONS = st.builds(
     st.sampled_from(["soft", "hard"]),
     st.sampled_from(["0.5", "1.0"]),
 )
-RULES = st.sampled_from(["frozen", "stdp", "softhebb", "local(pool=4)", "local(pool=3)", "dfa", "usf", "frozen~fa"])
+RULES = st.sampled_from(
+    ["frozen", "stdp", "softhebb", "local(pool=4)", "local(pool=3)", "predsim(pool=4)", "dfa", "usf", "frozen~fa"]
+)
 
 
 @settings(max_examples=10, deadline=None)
