@@ -56,7 +56,7 @@ class TestChainWithHeadsOfSeveralSettings(SpaceContract):
 
     def tiny(self) -> Chain:
         return Chain(
-            (1, 6, 6), 10, depth=(1, 2), ops=("conv",), widths=(4,), kernels=(3,), downs=("none",), skips=(0,),
+            (1, 6, 6), 10, depth=(1, 2), ops=("conv",), widths=(3, 4), kernels=(3,), downs=("none",), skips=(0,),
             rules=("predsim(pool=4)", "predsim(pool=3)", "predsim(similarity=0.5)", "local"),
         )  # fmt: skip
 
