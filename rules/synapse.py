@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rules import across
+from rules.precision import asked, emulated, rounded
 
 Synapse = nn.Conv2d | nn.Linear
 
@@ -23,11 +24,17 @@ def run(synapse: Synapse, x: Tensor, weight: Tensor | None = None) -> Tensor:
     """
     bias = synapse.bias if weight is None else None
     weight = synapse.weight if weight is None else weight
+    if emulated(x):
+        bias = None if bias is None else rounded(bias)
+        with torch.autocast(x.device.type, enabled=False):
+            return rounded(_product(synapse, rounded(x), rounded(weight), bias))
+    return _product(synapse, x, weight, bias).to(x.dtype)
+
+
+def _product(synapse: Synapse, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if isinstance(synapse, nn.Linear):
-        return nn.functional.linear(x, weight, bias).to(x.dtype)
-    return nn.functional.conv2d(x, weight, bias, synapse.stride, synapse.padding, synapse.dilation, synapse.groups).to(
-        x.dtype
-    )
+        return nn.functional.linear(x, weight, bias)
+    return nn.functional.conv2d(x, weight, bias, synapse.stride, synapse.padding, synapse.dilation, synapse.groups)
 
 
 def backward(
@@ -45,10 +52,12 @@ def backward(
 
     Under `torch.autocast` the products are taken in its type, and come back in that of x and of the matrix.
     """
-    kind = x.device.type
-    low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-    below: Tensor | None
-    weight: Tensor | None
+    if emulated(x):
+        with torch.autocast(x.device.type, enabled=False):
+            found = backward(synapse, rounded(error), rounded(x), rounded(matrix), down=down, up=up)
+        below, weight = (None if each is None else rounded(each) for each in found)
+        return below, weight
+    low = asked(x)
     if isinstance(synapse, nn.Linear):
         error = error.to(low)
         below, weight = error @ matrix.to(low) if down else None, error.T @ x.to(low) if up else None
