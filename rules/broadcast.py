@@ -13,18 +13,27 @@ With `feedback=learned`, B_l changes as the weights of a readout of layer l woul
     dB_l = -rate e s_l - decay B_l
 
 s_l being the layer's mean spikes: Webster, Choi and Ahn 2021, direct Kolen-Pollack; Bellec et al. 2020 call it adaptive
-e-prop. It takes the error and the spikes that the rule has anyway. Where B is fixed, a convolution learns little by it.
+e-prop. It takes the error and the spikes that the rule has anyway.
+
+A convolution learns little by a B drawn for every neuron: the positions of a channel share their weights, and each is
+told something else, so that what one asks for another takes back. With `feedback=shared` B is fixed, and drawn for a
+channel: all its positions are told the same, as they would be by a readout of the channel's average. Weights then
+forget over the whole training, and not over a fifth: to align with a fixed matrix takes time.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from neurons.settings import Value
 from rules import across
 from rules.layer import Layer
+from rules.registry import Declaration, Optimiser
 from rules.rule import Root, Rule, Signals
 
 RATE, DECAY = 0.3, 1e-3
@@ -35,22 +44,34 @@ class Broadcast(Rule):
     """A rule with a matrix that takes a signal from the output to its neurons."""
 
     matrix: Tensor
-    """`[classes, neurons]`."""
+    """`[classes, neurons]`, or where it is shared `[classes, channels]`."""
 
     change: Tensor
     """Of the matrix, where it learns: what this batch's steps have come to."""
 
+    def __init__(self, declaration: Declaration, settings: Mapping[str, Value] | None = None) -> None:
+        super().__init__(declaration, settings)
+        feedback = self.settings.get("feedback", "random")
+        self.learned, self.shared = feedback == "learned", feedback == "shared"
+
+    def optimiser(self, declared: Optimiser) -> Optimiser:
+        """See `Rule.optimiser`: weights that are to align with a fixed matrix forget over the whole training."""
+        return replace(declared, horizon=1.0) if self.shared else declared
+
     def attach(self, layer: Layer, classes: int) -> None:
         """Draw B of unit gain: each neuron gets an error as large as the output's."""
-        self.learned = self.settings.get("feedback") == "learned"
         gain = 0.1 if self.learned else 1.0
-        self.register_buffer("matrix", gain * torch.randn(classes, math.prod(layer.shape)) / classes**0.5)
+        targets = layer.shape[0] if self.shared else math.prod(layer.shape)
+        self.register_buffer("matrix", gain * torch.randn(classes, targets) / classes**0.5)
         if self.learned:
             self.register_buffer("change", torch.zeros_like(self.matrix), persistent=False)
 
     def carry(self, error: Tensor, spikes: Tensor) -> Tensor:
         """B e of errors `[..., classes]`, in the shape of as many samples' spikes, `[..., *neurons]`."""
-        return (error @ self.matrix).view_as(spikes)
+        sent = error @ self.matrix
+        if not self.shared:
+            return sent.view_as(spikes)
+        return sent.view(*sent.shape, *[1] * (spikes.dim() - sent.dim())).expand_as(spikes)
 
     @torch.no_grad()
     def correlate(self, error: Tensor, spikes: Tensor) -> None:

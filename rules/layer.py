@@ -14,7 +14,7 @@ from neurons.population import Population
 from neurons.settings import Value
 from rules import transport
 from rules.norm import normed, normed_step
-from rules.registry import Pair, implementation
+from rules.registry import Optimiser, Pair, implementation
 from rules.synapse import Synapse
 
 
@@ -103,6 +103,11 @@ class Layer(nn.Module):
             population.requires_grad_(False)
         self.transport.attach(synapse)
         self.rule.attach(self, classes)
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """How the weights step."""
+        return self.rule.optimiser(self.pair.optimiser)
 
     @property
     def differentiable(self) -> bool:

@@ -277,7 +277,8 @@ register(
 
 
 def _feedback(default: str) -> Setting:
-    return Setting(default, choices=("random", "learned"), help="whether B stays as drawn, or learns as a readout does")
+    says = "whether B stays as drawn for each neuron, or for each channel (shared), or learns as a readout does"
+    return Setting(default, choices=("random", "shared", "learned"), help=says)
 
 
 register(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurons.settings import Value, resolve
-from rules.registry import Declaration
+from rules.registry import Declaration, Optimiser
 
 if TYPE_CHECKING:
     from rules.layer import Layer
@@ -123,6 +123,10 @@ class Rule(nn.Module):
         super().__init__()
         self.declaration = declaration
         self.settings = resolve(settings or {}, declaration.settings, f"rule {declaration.name}")
+
+    def optimiser(self, declared: Optimiser) -> Optimiser:
+        """How the weights step, for rules whose settings have a say in what they and their transport declare."""
+        return declared
 
     def attach(self, layer: Layer, classes: int) -> None:
         """Allocate state, once the layer's weights are drawn. Random numbers come from torch's global generator."""

@@ -264,7 +264,7 @@ def fit(
         "seed": seed,
         **asdict(training),
         # a rule that is edited meanwhile: a checkpoint would bring back the rates of before
-        "optimisers": {layer.pair.name: asdict(layer.pair.optimiser) for layer in network},
+        "optimisers": [asdict(layer.optimiser) for layer in network],
     }
     kept = None if checkpoint is None else Checkpoint(checkpoint, run)
     history = train(

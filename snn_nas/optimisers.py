@@ -28,7 +28,7 @@ class Optimisers:
     def __init__(self, layers: list[Layer], training: Training, steps: int) -> None:
         groups: dict[Optimiser, list[Layer]] = {}
         for layer in layers:
-            groups.setdefault(layer.pair.optimiser.of(fans(layer.synapse)[0]), []).append(layer)
+            groups.setdefault(layer.optimiser.of(fans(layer.synapse)[0]), []).append(layer)
         self._stepped_by: dict[Layer, torch.optim.Optimizer | None] = dict.fromkeys(layers)
         self._optimisers: list[torch.optim.Optimizer] = []
         self._names: list[str] = []

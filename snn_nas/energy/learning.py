@@ -8,7 +8,8 @@ With D connections of a layer (multiply-accumulates of one dense pass), T steps,
     events     update_adds_events (synops + spikes fan_in)        an addition for each pre- and post-synaptic event
     traces     trace_macs (N_pre + N) T
     broadcast  classes N                     the output error through a matrix, once a sample; at every step for an
-                                             online rule; twice where the matrix learns
+                                             online rule; twice where the matrix learns; to N
+                                             channels instead of neurons where they share it
     head       3 classes F                   a local readout of F averaged rates: forward, its gradient, its error
     similarity 3 N + 192 F                   F deviations in windows over N rates, compared with those of a batch of 64
                                              others, which is not known here: forward, and twice that backward
@@ -118,7 +119,7 @@ def learning_energy(activity: Activity, graph: Graph, profile: Profile) -> Energ
             assert node.synapse is not None
             weight, state = profile.access(node.synapse.weights), profile.access(size(node.shape) * graph.T)
             reads = done.error + 3 * (done.update + done.update_adds) + 2 * done.writes
-            extra = (done.broadcast + done.head) * profile.access(graph.classes * size(node.shape))
+            extra = (done.broadcast + done.head) * profile.access(graph.classes * _told(node))
             held = 2 * (done.stored + done.traces) + done.similarity
             causes["memory"] += reads * weight + held * state + extra
     if learns and profile.e_learning_update is None:
@@ -132,13 +133,21 @@ def _neurons(graph: Graph, node: Node) -> dict[str, float]:
 
 
 def _broadcast(graph: Graph, node: Node) -> float:
-    """The error to all neurons, at every step where the rule is online; once more where the matrix learns."""
-    assert node.rule is not None
+    """The error to all that it is for, at every step where the rule is online; once more where the matrix learns."""
     declaration = node.pair.declaration
-    declared = declaration.settings.get("feedback")
-    feedback = node.rule.values.get("feedback", declared.default if declared is not None else "random")
-    times = (graph.T if declaration.online else 1) * (2 if feedback == "learned" else 1)
-    return float(graph.classes * size(node.shape) * times)
+    times = (graph.T if declaration.online else 1) * (2 if _feedback(node) == "learned" else 1)
+    return float(graph.classes * _told(node) * times)
+
+
+def _told(node: Node) -> int:
+    """To how many targets the broadcast goes."""
+    return node.shape[0] if _feedback(node) == "shared" else size(node.shape)
+
+
+def _feedback(node: Node) -> object:
+    assert node.rule is not None
+    declared = node.pair.declaration.settings.get("feedback")
+    return node.rule.values.get("feedback", declared.default if declared is not None else "random")
 
 
 def _similarity(node: Node) -> float:

@@ -149,12 +149,16 @@ def test_storing_all_steps_costs_memory() -> None:
 
 
 def test_a_broadcast_is_paid_for_as_often_as_it_is_sent() -> None:
-    """Once a sample; at each of four steps by an online rule; and as much again for a matrix that learns."""
+    """Once a sample; at each of four steps by an online rule; and as much again for a matrix that learns.
+
+    Where the 64 positions of a channel share what they are told, it is sent to the channel.
+    """
     found = {}
-    for rule in ("dfa", "dfa(feedback=learned)", "eprop(feedback=random)", "eprop", "local"):
+    rules = ("dfa", "dfa(feedback=learned)", "eprop(feedback=random)", "eprop", "local", "dfa(feedback=shared)")
+    for rule in rules:
         g = check(graph(parse(f"chain(T=4) {{ conv(c=4)@{rule}/lif; readout(grid=4)@delta }}"), (1, 8, 8), 10)).graph
         found[rule] = work(g, g["layer1"], busy(g)["layer1"]).broadcast / size(g["layer1"].shape)
-    assert list(found.values()) == [10, 20, 40, 80, 0]
+    assert list(found.values()) == [10, 20, 40, 80, 0, 10 / 64]
 
 
 @pytest.mark.parametrize(("layer", "features"), [("conv(c=4)", 4 * 2 * 2), ("linear(c=6)", 6)])

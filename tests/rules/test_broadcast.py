@@ -53,6 +53,27 @@ def test_the_signal_enters_at_the_spikes(name: str, kind: str, T: int) -> None:
     torch.testing.assert_close(bench.weight.grad, formula(bench, x, at_spikes.expand(T, *at_spikes.shape)))
 
 
+@pytest.mark.parametrize("kind", SYNAPSES)
+@pytest.mark.parametrize("name", ["dfa", "eprop"])
+def test_shared_feedback_tells_a_channel_one_thing(name: str, kind: str) -> None:
+    """It is random feedback whose matrix has the same column at every position of a channel."""
+    found = []
+    for feedback in ("shared", "random"):
+        bench = Bench(pair(name), kind, 4, norm=False, settings={"feedback": feedback})
+        rule = bench.layer.rule
+        if feedback == "shared":
+            assert rule.matrix.shape == (CLASSES, bench.layer.shape[0])
+            matrix = rule.matrix
+        else:
+            rule.matrix = matrix.repeat_interleave(rule.matrix.shape[1] // matrix.shape[1], 1)
+        bench.layer(spikes(kind, 4))
+        for root, gradient in rule.update(bench.layer, signals(4)):
+            root.backward(gradient)
+        found.append(bench.weight.grad)
+    assert found[0].abs().sum() > 0
+    torch.testing.assert_close(*found)
+
+
 def test_the_signals_error_is_the_losss_gradient() -> None:
     currents = torch.randn(4, BATCH, CLASSES, dtype=torch.float64, requires_grad=True)
     logits = currents.mean(0)

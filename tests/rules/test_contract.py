@@ -18,6 +18,12 @@ class TestEveryRule(LearningRuleContract):
 
 
 @pytest.mark.parametrize("pair", [resolve("dfa"), resolve("eprop")], ids=lambda pair: pair.name)
+class TestSharedFeedback(LearningRuleContract):
+    def bench(self, pair: Pair, kind: str = "dense", T: int = 4, **options: object) -> Bench:
+        return super().bench(pair, kind, T, **{"settings": {"feedback": "shared"}, **options})
+
+
+@pytest.mark.parametrize("pair", [resolve("dfa"), resolve("eprop")], ids=lambda pair: pair.name)
 class TestTheOtherFeedback(LearningRuleContract):
     """`dfa` whose feedback learns, `eprop` whose feedback stays as drawn."""
 

@@ -120,6 +120,17 @@ def test_rates_rise_and_then_follow_the_rules_schedule() -> None:
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
 
+def test_weights_under_shared_feedback_are_forgotten_over_the_whole_training() -> None:
+    from snn_nas.optimisers import Optimisers
+
+    decays = {}
+    for rule in ("dfa", "dfa(feedback=shared)", "eprop", "eprop(feedback=shared)"):
+        network = networks.build(parse(f"chain(T=2){{conv(c=8)@{rule}/lif; readout@delta}}"), (1, 8, 8), 10)
+        layer, optimisers = next(iter(network)), Optimisers(list(network), Training(), 1000)
+        decays[rule] = optimisers._stepped_by[layer].param_groups[0]["weight_decay"]  # type: ignore[union-attr]
+    assert [decay * 2e-3 for decay in decays.values()] == pytest.approx([0.005, 0.001, 0.005, 0.001])
+
+
 def test_weights_are_forgotten_over_a_share_of_the_training() -> None:
     from rules.registry import Optimiser, pair
     from snn_nas.optimisers import Optimisers

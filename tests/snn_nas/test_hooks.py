@@ -186,6 +186,7 @@ def test_prediction_never_learns(digits: data_sets.Dataset, rules: str) -> None:
     [
         ("dfa", "none", 8 * 64 * 10),
         ("dfa(feedback=learned)", "none", 8 * 64 * 10),  # and not what it notes on the way
+        ("dfa(feedback=shared)", "none", 8 * 10),
         ("eprop drtp", "none", 2 * 8 * 64 * 10),
         ("stdp softhebb rstdp hippo", "none", 0),
         ("bp kp", "kp", 8 * 8 * 9 + 8 * 16 * 10),  # and not the weights as they were before the step
