@@ -152,7 +152,7 @@ def beforehand(record: Record, folder: Path) -> str:
     if record["benchmark"] == "robustness":
         studies = [study for _, study in records("study", folder) if study["data_title"] == record["data_title"]]
         mix = record["groups"].get("mix", {}).get("genotype")
-        if studies and mix not in [study["claim"]["genotype"] for study in studies]:
+        if studies and mix not in [run["genotype"] for study in studies for run in study["contestants"][0]["runs"]]:
             said.append("of another mix than the study's")
     if record["conditions"].get("training") != REVISION:
         said.append("[trained by an earlier version](docs/training.md#how-fast-weights-are-forgotten)")
