@@ -37,7 +37,7 @@ from benchmarks.common import Runs, record
 from rules.registry import pair
 from snn_nas import data as data_sets
 from snn_nas import network as networks
-from snn_nas.conditions import conditions
+from snn_nas.conditions import place, places
 from snn_nas.genotype import parse
 from snn_nas.training import Training, accuracy, train
 
@@ -146,7 +146,7 @@ class Bench:
                 "accuracy": round(accuracy(network, data.validation, device=options.device), 4),
                 "ranks": [round(effective_rank(layer.synapse.weight), 1) for layer in network][:-1],
                 "seconds": round(time.perf_counter() - started, 1),
-                "commit": conditions(options.device)["commit"],
+                **place(options.device),
             }
             self.known[key] = row
             if self.journal:
@@ -214,7 +214,7 @@ def main() -> None:
         for (one, _), row in zip(tuned, rows, strict=True):
             found = bench.run(one, "final", seed)
             row["runs"].append(
-                {"seed": seed, **{key: found[key] for key in ("accuracy", "ranks", "seconds", "commit")}}
+                {"seed": seed, **{key: found[key] for key in ("accuracy", "ranks", "seconds", "commit", "device")}}
             )
             accuracies = [each["accuracy"] for each in row["runs"]]
             row["mean"] = round(statistics.mean(accuracies), 4)
@@ -225,6 +225,7 @@ def main() -> None:
             "settings": settings,
             "complete": seed + 1 == options.seeds,
             "images_held_out": len(bench.final.validation),
+            "ran_at": places(bench.known.values()),
             "rows": rows,
         }
         record("rules_learn", result, options.out, options.device)

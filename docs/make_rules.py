@@ -125,8 +125,9 @@ def worth(record: dict[str, Any]) -> str:
         "[record](../benchmarks/results/rules_learn.json) has every run, and its "
         "[journal](../benchmarks/results/rules_learn.runs.jsonl) the tuning too. `rank` is the effective rank of each "
         "layer's filters (Roy and Vetterli 2007), how diverse they are. The grid of `local` and the rate of learned "
-        "feedback were chosen by single runs, seed 0, on the same held-out images. With so few seeds nothing here is "
-        "called significant.\n",
+        "feedback were chosen by single runs, seed 0, on the same held-out images, how long shared feedback's weights "
+        f"are kept by such runs on the images for tuning. {devices(record)} With so few seeds nothing here is called "
+        "significant.\n",
         behind(record),
     ]
     for group, title in GROUPS.items():
@@ -145,6 +146,19 @@ def worth(record: dict[str, Any]) -> str:
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def devices(record: dict[str, Any]) -> str:
+    """Where the runs ran."""
+    on: dict[str, list[str]] = {}
+    for row in record["rows"]:
+        for device in dict.fromkeys(run["device"] for run in row["runs"]):
+            on.setdefault(device, []).append(f"`{row['contestant']}`")
+    most, *others = sorted(on, key=lambda device: -len(on[device]))
+    said = [f"{', '.join(on[device])} on {device.partition(', ')[0]}" for device in others]
+    return f"All ran on {'; '.join([most.partition(', ')[0] + (', but' if said else ''), *said])}.".replace(
+        "but;", "but"
+    )
 
 
 def behind(record: dict[str, Any]) -> str:
