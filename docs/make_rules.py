@@ -155,10 +155,8 @@ def devices(record: dict[str, Any]) -> str:
         for device in dict.fromkeys(run["device"] for run in row["runs"]):
             on.setdefault(device, []).append(f"`{row['contestant']}`")
     most, *others = sorted(on, key=lambda device: -len(on[device]))
-    said = [f"{', '.join(on[device])} on {device.partition(', ')[0]}" for device in others]
-    return f"All ran on {'; '.join([most.partition(', ')[0] + (', but' if said else ''), *said])}.".replace(
-        "but;", "but"
-    )
+    said = "".join(f", but {', '.join(on[device])} on {device.partition(', ')[0]}" for device in others)
+    return f"All ran on {most.partition(', ')[0]}{said}."
 
 
 def behind(record: dict[str, Any]) -> str:
