@@ -7,10 +7,11 @@ summed in float32, and the result is rounded: which is what the instructions do,
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor
+
+NATIVE: bool = torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+"""Whether oneDNN, to which torch leaves them, has products of bfloat16 for this processor."""
 
 
 def asked(x: Tensor) -> torch.dtype:
@@ -21,15 +22,9 @@ def asked(x: Tensor) -> torch.dtype:
 
 def emulated(x: Tensor) -> bool:
     """Whether the product of x is asked for in bfloat16, on a processor that has none."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and asked(x) == torch.bfloat16 and not _native()
+    return x.device.type == "cpu" and x.dtype == torch.float32 and asked(x) == torch.bfloat16 and not NATIVE
 
 
 def rounded(x: Tensor) -> Tensor:
     """x in its own type, rounded to bfloat16; so is its gradient."""
     return x.to(torch.bfloat16).to(x.dtype)
-
-
-@functools.cache
-def _native() -> bool:
-    """Whether oneDNN, which torch leaves them to, has bfloat16 products for this processor."""
-    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -19,7 +19,7 @@ def low(x: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_native", lambda: False)
+    monkeypatch.setattr(precision, "NATIVE", False)
 
 
 @pytest.mark.usefixtures("without")
@@ -66,6 +66,6 @@ def test_nothing_else_is_rounded() -> None:
 
 
 def test_a_processor_that_has_them_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_native", lambda: True)
+    monkeypatch.setattr(precision, "NATIVE", True)
     with torch.autocast("cpu", torch.bfloat16):
         assert not precision.emulated(torch.randn(2, 3))
