@@ -35,7 +35,9 @@ from snn_nas.spaces import canonical
 from snn_nas.tensorboard import angle
 from snn_nas.training import Training, train
 
-RULES = ("bp", "usf", "brsf", "frsf", "fa", "dfa")
+RULES = ("bp", "usf", "brsf", "frsf", "fa", "dfa", "dfa(feedback=shared)")
+LINES = {"frsf": "--", "dfa(feedback=shared)": ":"}
+"""So that brsf shows where both are equal, and two of one colour are told apart."""
 STAGES = ("at initialisation", "after training")
 
 
@@ -120,7 +122,7 @@ def draw(rules: dict[str, dict[str, list[dict[str, float]]]], title: str, path: 
             for rule, stages in rules.items():
                 depth = range(1, len(stages[stage]) + 1)
                 style: dict[str, Any] = {"color": stroke(rule_colour(rule), LIGHT), "marker": "o", "ms": 4, "lw": 1.6}
-                style |= {"label": rule, "ls": "--" if rule == "frsf" else "-"}  # brsf shows where both are equal
+                style |= {"label": rule, "ls": LINES.get(rule, "-")}
                 panels[0][column].plot(depth, [row["angle"] for row in stages[stage]], **style)
                 panels[1][column].semilogy(depth, [row["variance"] for row in stages[stage]], **style)
             panels[0][column].set_title(stage)
