@@ -121,7 +121,12 @@ def draw(rules: dict[str, dict[str, list[dict[str, float]]]], title: str, path: 
         for column, stage in enumerate(STAGES):
             for rule, stages in rules.items():
                 depth = range(1, len(stages[stage]) + 1)
-                style: dict[str, Any] = {"color": stroke(rule_colour(rule), LIGHT), "marker": "o", "ms": 4, "lw": 1.6}
+                style: dict[str, Any] = {
+                    "color": stroke(rule_colour(rule.partition("(")[0]), LIGHT),
+                    "marker": "o",
+                    "ms": 4,
+                    "lw": 1.6,
+                }
                 style |= {"label": rule, "ls": LINES.get(rule, "-")}
                 panels[0][column].plot(depth, [row["angle"] for row in stages[stage]], **style)
                 panels[1][column].semilogy(depth, [row["variance"] for row in stages[stage]], **style)
@@ -130,7 +135,7 @@ def draw(rules: dict[str, dict[str, list[dict[str, float]]]], title: str, path: 
         panels[0][0].set_ylabel("angle to bp's gradient, degrees")
         panels[1][0].set_ylabel("variance of a weight's gradient")
         panels[0][0].set_ylim(-3, 110)
-        panels[1][1].legend(ncols=2)
+        panels[1][1].legend(ncols=3, loc="center", bbox_to_anchor=(0.5, 0.4), columnspacing=1.0)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
         figure.savefig(path, dpi=resolution(figure))
 
