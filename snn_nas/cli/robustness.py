@@ -129,13 +129,14 @@ def _steps(subjects: list[Subject], plan: Plan) -> int:
 
 
 def _sizes(text: str) -> tuple[Fraction, ...]:
-    """`2/255,0.1` as fractions, ascending."""
+    """`2/255,0.5/255,0.1` as fractions, ascending."""
     from fractions import Fraction
 
     from neurons.errors import UserError
 
     try:
-        sizes = tuple(sorted({Fraction(word.strip()) for word in text.split(",")}))
+        parts = (word.partition("/") for word in text.split(","))
+        sizes = tuple(sorted({Fraction(x.strip()) / Fraction(y.strip() if line else 1) for x, line, y in parts}))
     except (ValueError, ZeroDivisionError) as error:
         raise UserError(f"--eps takes sizes between commas, such as 2/255,8/255, not {text!r}") from error
     if not all(0 < size <= 1 for size in sizes):

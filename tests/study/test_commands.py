@@ -52,6 +52,14 @@ def test_sizes_of_the_ball_lie_in_the_pixels_range(eps: str) -> None:
         _sizes(eps)
 
 
+def test_sizes_of_the_ball_are_fractions_of_decimals_too() -> None:
+    from fractions import Fraction
+
+    from snn_nas.cli.robustness import _sizes
+
+    assert _sizes("2/255, 0.5/255,0.1") == (Fraction(1, 510), Fraction(2, 255), Fraction(1, 10))
+
+
 def test_options_stand_above_the_file_and_a_rules_settings_hold_together(tmp_path: Path) -> None:
     claim = tmp_path / "claim.yml"
     claim.write_text(f"genotype: '{MIX}'\nseeds: 6\nrandom: 0\nsettings: {{ data: digits, epochs: 9, train: 60 }}\n")
