@@ -41,7 +41,7 @@ from snn_nas.training import Diverged, accuracy
 SPACE = {
     "name": "chain", "data": "fashion_mnist", "depth": [3], "ops": ["conv"], "widths": [32], "kernels": [3],
     "downs": ["avg"], "skips": [0], "T": [4], "encodings": ["whiten"], "grid": 3, "readouts": ["frsf"],
-    "rules": ["frsf", "dfa", "eprop", "local", "stdp", "softhebb", "frozen"],
+    "rules": ["frsf", "dfa(feedback=shared)", "eprop", "local", "stdp", "softhebb", "frozen"],
     "neurons": ["lif(reset=hard,threshold=0.5)"],
 }  # fmt: skip
 BUDGET = {

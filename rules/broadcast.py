@@ -17,8 +17,9 @@ e-prop. It takes the error and the spikes that the rule has anyway.
 
 A convolution learns little by a B drawn for every neuron: the positions of a channel share their weights, and each is
 told something else, so that what one asks for another takes back. With `feedback=shared` B is fixed, and drawn for a
-channel: all its positions are told the same, as they would be by a readout of the channel's average. Weights then
-forget over the whole training, and not over a fifth: to align with a fixed matrix takes time.
+channel: all its positions are told the same, as they would be by a readout of the channel's average.
+
+Where B is fixed, weights forget over the whole training, and not over a fifth: to align with it takes time.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from torch import Tensor
 from neurons.settings import Value
 from rules import across
 from rules.layer import Layer
-from rules.registry import Declaration, Optimiser
+from rules.registry import TO_ALIGN, Declaration, Optimiser
 from rules.rule import Root, Rule, Signals
 
 RATE, DECAY = 0.3, 1e-3
@@ -56,7 +57,7 @@ class Broadcast(Rule):
 
     def optimiser(self, declared: Optimiser) -> Optimiser:
         """See `Rule.optimiser`: weights that are to align with a fixed matrix forget over the whole training."""
-        return replace(declared, horizon=1.0) if self.shared else declared
+        return declared if self.learned else replace(declared, horizon=TO_ALIGN)
 
     def attach(self, layer: Layer, classes: int) -> None:
         """Draw B of unit gain: each neuron gets an error as large as the output's."""

@@ -16,7 +16,8 @@ synapse and sample, so that a layer of adaptive neurons learns layer by layer.
 
 Without adaptation, with soft and detached reset, it is the gradient through time of this layer. Under hard reset it is
 not, because the trace does not know of the reset: `rules.ottt` has the figures. A norm's backward step, per channel,
-comes between the membrane and the synapse.
+comes between the membrane and the synapse; its scale and shift learn as weights do, by the traces of what they are
+multiplied by, which are the normed current and 1.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from neurons.population import Population
 from rules.broadcast import Broadcast
 from rules.layer import Layer, Record
 from rules.rule import Root, Signals
-from rules.synapse import channel_mean, correlate, per_channel
+from rules.synapse import channel_mean, channel_sum, correlate, per_channel
 
 
 class EProp(Broadcast):
@@ -105,13 +106,16 @@ def through_norm(norm: nn.Module, error: Tensor, normed: Tensor) -> Tensor:
     """An error at a batch norm's output `normed` `[N, C, ...]`, taken to its input; the gain is the running one.
 
     What a channel's mean and spread take from the error is local to the channel. Without it all weights turn to the
-    mean input, in which the norm leaves nothing to learn.
+    mean input, in which the norm leaves nothing to learn. The gradients of the norm's own scale and shift are written.
     """
     if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
         return error
     assert norm.running_var is not None
-    assert not norm.affine, "e-prop's norms are fixed"
+    smallest = torch.finfo(norm.weight.dtype).eps
+    scale = norm.weight.where(norm.weight.abs() > smallest, smallest)  # of a channel without one nothing can be undone
+    unscaled = (normed - per_channel(norm.bias, normed, 1)) / per_channel(scale, normed, 1)
+    norm.weight.grad, norm.bias.grad = channel_sum(error * unscaled), channel_sum(error)
     if norm.training:
-        along = per_channel(channel_mean(error * normed), error, 1)
-        error = error - per_channel(channel_mean(error), error, 1) - normed * along
-    return error * per_channel((norm.running_var + norm.eps).rsqrt(), error, 1)
+        along = per_channel(channel_mean(error * unscaled), error, 1)
+        error = error - per_channel(channel_mean(error), error, 1) - unscaled * along
+    return error * per_channel(norm.weight * (norm.running_var + norm.eps).rsqrt(), error, 1)

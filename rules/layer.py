@@ -13,7 +13,7 @@ from neurons.dynamics import State
 from neurons.population import Population
 from neurons.settings import Value
 from rules import transport
-from rules.norm import normed, normed_step
+from rules.norm import NormTrace, normed, normed_step, traced_step
 from rules.registry import Optimiser, Pair, implementation
 from rules.synapse import Synapse
 
@@ -59,6 +59,8 @@ class Moment(NamedTuple):
     """The neurons'; None is rest."""
     trace: Tensor | float = 0.0
     """`trace[t] = decay trace[t-1] + x[t]`, `[B, ...]`, of the input; of the number 1 where the input is static."""
+    norm: NormTrace = NormTrace()
+    """The norm's, where the rule trains that."""
 
 
 class Layer(nn.Module):
@@ -92,14 +94,14 @@ class Layer(nn.Module):
         super().__init__()
         self.pair, self.shape, self.T, self.receives = pair, shape, T, receives
         self.synapse = synapse
-        trained = pair.declaration.norms == "error"
-        self.norm = nn.Identity() if population is None else _norm(synapse, affine=trained)
+        norms = pair.declaration.norms
+        self.norm = nn.Identity() if population is None else _norm(synapse, affine=norms != "fixed")
         self.population = population
         self.rule = implementation(pair.declaration)(pair.declaration, settings)
         self.transport = transport.build(pair.transport)
         if not pair.declaration.learns:
             synapse.requires_grad_(False)
-        if population is not None and not trained:
+        if population is not None and norms != "error":
             population.requires_grad_(False)
         self.transport.attach(synapse)
         self.rule.attach(self, classes)
@@ -168,14 +170,18 @@ class Layer(nn.Module):
         carries = self.pair.transport != "none"
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._differentiable_in_a_step):
             trace: Tensor | float = 1.0
+            norm_trace, decay = moment.norm, 0.0
             if self.rule.traced and self.population is not None:
-                decay = self.population.decay
-                decay = decay.item() if isinstance(decay, Tensor) else decay
+                rate = self.population.decay
+                decay = rate.item() if isinstance(rate, Tensor) else rate
                 trace = decay * moment.trace + (x.detach() if drive is None else 1.0)
             if drive is None:
                 source = x if carries else x.detach()
-                seen = trace if isinstance(trace, Tensor) else None
-                current = normed_step(self.norm, self.transport(self.synapse, source, seen), self.T)
+                current = self.transport(self.synapse, source, trace if isinstance(trace, Tensor) else None)
+                if self.pair.declaration.norms == "rule":
+                    current, norm_trace = traced_step(self.norm, current, self.T, moment.norm, decay)
+                else:
+                    current = normed_step(self.norm, current, self.T)
             else:
                 current = _weighed(drive, float(trace))
             own = current
@@ -186,7 +192,7 @@ class Layer(nn.Module):
                 output, state = self.population.advance(current, state)
         self._keep(x, output, current, own)
         hidden = self.population is not None and not self.receives
-        return output.detach() if hidden else output, Moment(state, trace)
+        return output.detach() if hidden else output, Moment(state, trace, norm_trace)
 
     def _by_steps(self, x: Tensor, *shortcuts: Tensor, static: bool) -> Tensor:
         drive = self.drive(x) if static else None

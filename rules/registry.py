@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Error = Literal["none", "local", "broadcast", "transported"]
 Transport = Literal["none", "exact", "fa", "usf", "brsf", "frsf", "kp"]
+Norms = Literal["error", "rule", "fixed"]
+"""What trains a norm's scale and shift: the error that arrives, which trains the neurons' parameters too; the rule
+itself; or nothing."""
 
 TRANSPORTS: Mapping[str, str] = {
     "none": "sends no error to the layers below",
@@ -84,6 +87,10 @@ ADAMW = Optimiser(horizon=0.2)
 """Of every layer that a norm follows and a gradient trains."""
 
 
+TO_ALIGN = 1.0
+"""The horizon of weights that have to turn towards a fixed random matrix, which takes time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dataflow:
     """What learning reads, writes and multiplies: the source of a rule's learning energy.
@@ -117,7 +124,7 @@ class Declaration:
     transports: tuple[str, ...] = ("none",)  # the first is the default
     surrogate: bool = False
     online: bool = False  # can learn step by step, with memory that does not grow with T
-    norms: Literal["error", "fixed"] = "fixed"  # what trains norm scales: the error that arrives, or nothing
+    norms: Norms = "fixed"
     order: Literal["joint", "layerwise"] = "joint"
     optimiser: Optimiser = ADAMW
     dataflow: Dataflow = field(default_factory=Dataflow)
@@ -128,7 +135,7 @@ class Declaration:
     def __post_init__(self) -> None:
         """Raise UserError for a slip that the credit check, the spaces and the energy estimator would believe."""
         where = f"the declaration of rule {self.name!r}"
-        values = {"error": get_args(Error), "norms": ("error", "fixed"), "order": ("joint", "layerwise")}
+        values = {"error": get_args(Error), "norms": get_args(Norms), "order": ("joint", "layerwise")}
         for key, known in values.items():
             if getattr(self, key) not in known:
                 raise UserError(f"{where}: {key} is one of {', '.join(known)}, not {getattr(self, key)!r}")
@@ -211,11 +218,13 @@ class Pair:
 
     @property
     def optimiser(self) -> Optimiser:
-        """How the weights step: as the update declares; with the decay that Kolen-Pollack's transport needs."""
+        """How the weights step: as the update declares; with the decay that the transport needs."""
         declared = self.declaration.optimiser
-        if self.transport != "kp":
-            return declared
-        return replace(declared, horizon=declared.horizon or ADAMW.horizon)
+        if self.transport == "kp":  # B follows W by what W forgets
+            return replace(declared, horizon=declared.horizon or ADAMW.horizon)
+        if self.transport == "fa" and declared.horizon:
+            return replace(declared, horizon=TO_ALIGN)
+        return declared
 
     @property
     def colour(self) -> str:
@@ -428,6 +437,7 @@ register(
         error="broadcast",
         surrogate=True,
         online=True,
+        norms="rule",
         dataflow=Dataflow(update_macs_dense=1.0, trace_macs=1.0, broadcast=True),
         settings={"feedback": _feedback("learned")},
         colour="#b2df8a",

@@ -115,6 +115,11 @@ def channel_mean(x: Tensor, dim: int = 1) -> Tensor:
     return across.mean(x.mean([d for d in range(x.dim()) if d != dim]))
 
 
+def channel_sum(x: Tensor) -> Tensor:
+    """Sum over all but the channels of `[N, C, ...]`, of this process: `[C]`."""
+    return x.sum([d for d in range(x.dim()) if d != 1])
+
+
 def fans(synapse: Synapse) -> tuple[int, int]:
     """Fan-in and fan-out of one neuron, borders aside, groups honoured."""
     if isinstance(synapse, nn.Linear):

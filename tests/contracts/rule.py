@@ -76,17 +76,11 @@ class LearningRuleContract:
     def test_norms_learn_only_where_it_is_declared(self, pair: Pair) -> None:
         bench = self.bench(pair, neuron="plif") if not pair.declaration.readout else self.bench(pair)
         bench.gradients(spikes(bench.kind, 4), labels())
-        rest = [
-            p
-            for module in (bench.layer.norm, bench.layer.population)
-            if module is not None
-            for p in module.parameters()
-        ]
-        if pair.declaration.norms == "fixed":
-            assert all(p.grad is None and not p.requires_grad for p in rest)
-        else:
-            assert pair.declaration.readout or rest
-            assert all(p.grad is not None for p in rest)
+        trained = {"error": (True, True), "rule": (True, False), "fixed": (False, False)}[pair.declaration.norms]
+        for module, learns in zip((bench.layer.norm, bench.layer.population), trained, strict=True):
+            parameters = list(module.parameters()) if module is not None else []
+            assert all((p.grad is not None) == p.requires_grad == learns for p in parameters)
+            assert parameters or pair.declaration.readout or (module is bench.layer.norm and not learns)
 
     def test_an_error_goes_down_only_by_a_transport(self, pair: Pair) -> None:
         bench = self.bench(pair)

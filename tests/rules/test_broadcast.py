@@ -162,8 +162,32 @@ def test_eprop_goes_through_the_norm_as_the_gradient_does(static: bool) -> None:
     current = layer.norm(layer.synapse(x if static else x.flatten(0, 1)))
     out = layer.population(current if static else current.unflatten(0, x.shape[:2]), 5 if static else None)
     learning_signal = (sent.errors().flatten(0, 1) @ layer.rule.matrix).view_as(out)
-    (expected,) = torch.autograd.grad((out * learning_signal).sum(), layer.synapse.weight)
-    torch.testing.assert_close(bench.weight.grad, expected, rtol=1e-2, atol=1e-5)
+    learned = (bench.weight, layer.norm.weight, layer.norm.bias)
+    expected = torch.autograd.grad((out * learning_signal).sum(), learned)
+    torch.testing.assert_close([each.grad for each in learned], list(expected), rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("neuron", ["lif", "alif"])
+def test_eprop_trains_norms_by_the_gradient_through_time(neuron: str) -> None:
+    bench = Bench(pair("eprop"), T=5, neuron=neuron)
+    layer, x, sent = bench.layer, spikes("dense", 5), signals(5)
+    with torch.no_grad():
+        layer.norm.weight.copy_(torch.tensor([1.0, -0.5, 2.0, 0.0, 1e-30, 1.5]))
+        layer.norm.bias.uniform_(-0.2, 0.2)
+    layer(x)
+    layer.rule.update(layer, sent)
+    unscaled = torch.nn.functional.batch_norm(
+        layer.synapse(x.flatten(0, 1)).detach(), None, None, training=True, eps=layer.norm.eps
+    )
+    current = unscaled * layer.norm.weight.view(-1, 1, 1) + layer.norm.bias.view(-1, 1, 1)
+    out = layer.population(current.unflatten(0, x.shape[:2]))
+    learning_signal = (sent.errors().flatten(0, 1) @ layer.rule.matrix).view_as(out)
+    scale, shift = torch.autograd.grad((out * learning_signal).sum(), (layer.norm.weight, layer.norm.bias))
+    assert scale.abs().max() > 1e-3
+    torch.testing.assert_close(layer.norm.bias.grad, shift)
+    undone = layer.norm.weight.detach().abs() > 1e-12  # what a channel without a scale was cannot be told
+    torch.testing.assert_close(layer.norm.weight.grad[undone], scale[undone])
+    assert layer.norm.weight.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("each_step", [False, True])

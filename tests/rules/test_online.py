@@ -153,6 +153,29 @@ def test_eprop_enters_the_broadcast_error_of_the_step() -> None:
     torch.testing.assert_close(layer.synapse.weight.grad, expected)
 
 
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("kind", ["linear", "dense"])
+def test_eprop_trains_its_norm_by_the_gradient_through_time(kind: str, static: bool) -> None:
+    """Step by step; autograd's norm has each step's own statistics, and static currents have one for all."""
+    bench = Bench(pair("eprop"), kind, 5)
+    layer, x, errors = bench.layer, spikes(kind, 5), errors_at_spikes(bench, 5)
+    x = x[0] + torch.rand_like(x[0]) if static else x
+    with torch.no_grad():
+        layer.norm.weight.uniform_(0.5, 1.5)
+        layer.norm.bias.uniform_(-0.5, 0.5)
+    learned = (layer.synapse.weight, layer.norm.weight, layer.norm.bias)
+    normed = [
+        F.batch_norm(layer.synapse(each), None, None, layer.norm.weight, layer.norm.bias, True, 0.1, layer.norm.eps)
+        for each in (x.unsqueeze(0) if static else x)
+    ]
+    out = layer.population(normed[0] if static else torch.stack(normed), 5 if static else None)
+    scale, shift = torch.autograd.grad(out, learned[1:], errors, retain_graph=True)
+    stepwise(layer, x, errors, static=static)
+    assert scale.abs().max() > 1e-3
+    torch.testing.assert_close(layer.norm.weight.grad, scale)
+    torch.testing.assert_close(layer.norm.bias.grad, shift)
+
+
 def test_what_learns_online_is_declared_and_adaptive_eprop_does_not() -> None:
     for declaration in rules().values():
         bench = Bench(Pair(declaration, declaration.transports[0]), "linear")

@@ -120,15 +120,25 @@ def test_rates_rise_and_then_follow_the_rules_schedule() -> None:
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
 
-def test_weights_under_shared_feedback_are_forgotten_over_the_whole_training() -> None:
+@pytest.mark.parametrize(
+    ("rule", "taken"),
+    [
+        *((rule, 0.001) for rule in ("fa", "dfa", "dfa(feedback=shared)", "drtp", "eprop(feedback=random)", "ottt~fa")),
+        *((rule, 0.005) for rule in ("bp", "kp", "dfa(feedback=learned)", "eprop", "ottt~exact")),
+    ],
+)
+def test_weights_under_fixed_random_feedback_are_forgotten_over_the_whole_training(rule: str, taken: float) -> None:
     from snn_nas.optimisers import Optimisers
 
-    decays = {}
-    for rule in ("dfa", "dfa(feedback=shared)", "eprop", "eprop(feedback=shared)"):
-        network = networks.build(parse(f"chain(T=2){{conv(c=8)@{rule}/lif; readout@delta}}"), (1, 8, 8), 10)
-        layer, optimisers = next(iter(network)), Optimisers(list(network), Training(), 1000)
-        decays[rule] = optimisers._stepped_by[layer].param_groups[0]["weight_decay"]  # type: ignore[union-attr]
-    assert [decay * 2e-3 for decay in decays.values()] == pytest.approx([0.005, 0.001, 0.005, 0.001])
+    carrier = {"bp": "exact", "fa": "fa", "kp": "kp"}.get(rule, "none" if "~" not in rule else rule.split("~")[1])
+    below = f"conv(c=8)@gradient~{carrier}/lif" if carrier != "none" else "conv(c=8)@frozen/lif"
+    text = f"chain(T=2) {{ {below}; conv(c=8)@{rule}/lif; readout@delta~{carrier} }}"
+    network = networks.build(parse(text), (1, 8, 8), 10)
+    _, layer, readout = network
+    stepped = Optimisers(list(network), Training(), 1000)._stepped_by
+    (group, *_), (last, *_) = (stepped[each].param_groups for each in (layer, readout))  # type: ignore[union-attr]
+    assert group["lr"] * group["weight_decay"] == pytest.approx(taken)
+    assert (last["weight_decay"] == 0.0) == (carrier != "kp")  # no norm follows a readout
 
 
 def test_weights_are_forgotten_over_a_share_of_the_training() -> None:
