@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -34,7 +33,7 @@ from torch import Tensor
 from neurons.settings import Value
 from rules import across
 from rules.layer import Layer
-from rules.registry import TO_ALIGN, Declaration, Optimiser
+from rules.registry import Declaration, Optimiser
 from rules.rule import Root, Rule, Signals
 
 RATE, DECAY = 0.3, 1e-3
@@ -57,7 +56,7 @@ class Broadcast(Rule):
 
     def optimiser(self, declared: Optimiser) -> Optimiser:
         """See `Rule.optimiser`: weights that are to align with a fixed matrix forget over the whole training."""
-        return declared if self.learned else replace(declared, horizon=TO_ALIGN)
+        return declared if self.learned else declared.to_align()
 
     def attach(self, layer: Layer, classes: int) -> None:
         """Draw B of unit gain: each neuron gets an error as large as the output's."""

@@ -73,6 +73,7 @@ class Layer(nn.Module):
         shape: of the output, without time and batch: `(C, H, W)` or `(N,)`.
         T: time steps, to which a static current is stretched.
         receives: whether an error from above may enter this layer's output.
+        random: whether that error comes through a fixed random matrix.
         classes: number of output classes, for rules with a head or a broadcast matrix.
         settings: the rule's settings.
     """
@@ -88,11 +89,12 @@ class Layer(nn.Module):
         shape: tuple[int, ...],
         T: int,
         receives: bool,
+        random: bool = False,
         classes: int,
         settings: Mapping[str, Value] | None = None,
     ) -> None:
         super().__init__()
-        self.pair, self.shape, self.T, self.receives = pair, shape, T, receives
+        self.pair, self.shape, self.T, self.receives, self.random = pair, shape, T, receives, random
         self.synapse = synapse
         norms = pair.declaration.norms
         self.norm = nn.Identity() if population is None else _norm(synapse, affine=norms != "fixed")
@@ -109,7 +111,8 @@ class Layer(nn.Module):
     @property
     def optimiser(self) -> Optimiser:
         """How the weights step."""
-        return self.rule.optimiser(self.pair.optimiser)
+        declared = self.rule.optimiser(self.pair.optimiser)
+        return declared.to_align() if self.random else declared
 
     @property
     def differentiable(self) -> bool:
@@ -159,7 +162,8 @@ class Layer(nn.Module):
 
         An error at these spikes goes to this step's current alone, through the surrogate, and from there down by the
         transport: through space, not through time. Where the rule is `traced`, the weights take it with the trace of
-        their input, which makes up for time: with soft and detached reset, `dh[t] / dW = gain trace[t]`.
+        their input, which makes up for time: with soft and detached reset, `dh[t] / dW = gain trace[t]`. So do a norm's
+        scale and shift, where the rule trains those.
 
         Args:
             x: the input; at this step, or at every step where there is a `drive`.

@@ -76,6 +76,13 @@ class Optimiser:
             return self
         return replace(self, lr=self.lr * min(max(self.inputs / fan_in, 1.0), 32.0), inputs=None)
 
+    def to_align(self) -> Optimiser:
+        """For weights that learn from randomly fed back errors: what forgets does so over the whole training.
+
+        To turn towards a fixed matrix takes time.
+        """
+        return self if self.horizon is None else replace(self, horizon=1.0)
+
     def decay(self, steps: int, factor: float = 1.0) -> float:
         """The weight decay of a training of so many steps, at `factor` times the declared rate."""
         if self.horizon is None:
@@ -84,11 +91,7 @@ class Optimiser:
 
 
 ADAMW = Optimiser(horizon=0.2)
-"""Of every layer that a norm follows and a gradient trains."""
-
-
-TO_ALIGN = 1.0
-"""The horizon of weights that have to turn towards a fixed random matrix, which takes time."""
+"""Of every layer that a norm follows and a gradient trains; see `Optimiser.to_align` for what is fed back at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +225,7 @@ class Pair:
         declared = self.declaration.optimiser
         if self.transport == "kp":  # B follows W by what W forgets
             return replace(declared, horizon=declared.horizon or ADAMW.horizon)
-        if self.transport == "fa" and declared.horizon:
-            return replace(declared, horizon=TO_ALIGN)
-        return declared
+        return declared.to_align() if self.transport == "fa" else declared
 
     @property
     def colour(self) -> str:

@@ -33,11 +33,13 @@ class Credit:
     Attributes:
         graph: the graph with every unneeded transport set to `none`.
         receives: the layers whose output takes an error from above; all others are cut off from it.
+        random: the layers that learn from an error that a fixed random matrix has carried somewhere above.
         share: for each layer, how its weights count.
     """
 
     graph: Graph
     receives: frozenset[str]
+    random: frozenset[str]
     share: Mapping[str, Share]
 
     @property
@@ -70,6 +72,7 @@ def check(graph: Graph) -> Credit:
     arriving: dict[str, Share] = {graph.nodes[-1].name: "bp"}  # the loss stands on the last node
     cut: dict[str, Node] = {}  # for each node without error, the layer that stops it
     share: dict[str, Share] = {}
+    strayed: set[str] = set()  # who gets an error that went through `fa`
     for node in reversed(graph.nodes):
         here = arriving.get(node.name)
         if node.op == "layer":
@@ -81,7 +84,10 @@ def check(graph: Graph) -> Credit:
                 cut.setdefault(name, node if stops else cut[node.name])
             elif arriving.get(name) != "aligned":
                 arriving[name] = down
-    return Credit(graph, frozenset(wants), share)
+        if down is not None and (node.transport == "fa" or node.name in strayed):
+            strayed.update(node.inputs)
+    random = {node.name for node in graph.layers if node.name in strayed and not node.readout and _needs(node)}
+    return Credit(graph, frozenset(wants), frozenset(random), share)
 
 
 def _prune(graph: Graph) -> tuple[Graph, set[str]]:
@@ -92,8 +98,7 @@ def _prune(graph: Graph) -> tuple[Graph, set[str]]:
         below = any(name in wants for name in node.inputs)
         if node.op == "layer":
             pruned = node if below else replace(node, transport="none")
-            needs = pruned.pair.declaration.error == "transported"
-            if not node.readout and (needs or pruned.transport != "none"):
+            if not node.readout and (_needs(node) or pruned.transport != "none"):
                 wants.add(node.name)
             nodes.append(pruned)
             continue
@@ -101,6 +106,10 @@ def _prune(graph: Graph) -> tuple[Graph, set[str]]:
             wants.add(node.name)
         nodes.append(node)
     return replace(graph, nodes=tuple(nodes)), wants
+
+
+def _needs(node: Node) -> bool:
+    return node.pair.declaration.error == "transported"
 
 
 def _passed(node: Node, arriving: Share | None) -> Share | None:

@@ -77,6 +77,7 @@ class Network(nn.Module):
             shape=node.shape,
             T=self.graph.T,
             receives=node.name in self.credit.receives,
+            random=node.name in self.credit.random,
             classes=self.graph.classes,
             settings=node.rule.values,
         )

@@ -12,13 +12,13 @@ import click
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def rules(form: str) -> None:
     """List the learning rules: what each needs, transports and costs."""
-    from rules.registry import SHORT, TRANSPORTS, pair
+    from rules.registry import SHORT, TRANSPORTS, implementation, pair
     from rules.registry import rules as declared
 
     rows = []
     for name in [*SHORT, *declared()]:
         rule = pair(name)
-        d = rule.declaration
+        d, optimiser = rule.declaration, implementation(rule.declaration)(rule.declaration).optimiser(rule.optimiser)
         error = "its own loss" if d.readout else d.error
         rows.append(
             {
@@ -30,9 +30,9 @@ def rules(form: str) -> None:
                 "online": d.online,
                 "norms": d.norms,
                 "order": d.order,
-                "optimiser": f"{d.optimiser.kind} {d.optimiser.lr:g}"
-                + (f", horizon {horizon:g}" if (horizon := d.optimiser.horizon) else "")
-                + (f", {inputs} inputs" if (inputs := d.optimiser.inputs) else ""),
+                "optimiser": f"{optimiser.kind} {optimiser.lr:g}"
+                + (f", horizon {optimiser.horizon:g}" if optimiser.horizon else "")
+                + (f", {optimiser.inputs} inputs" if optimiser.inputs else ""),
                 "source": TRANSPORTS[rule.transport] if name in SHORT and name != "bp" else d.source,
             }
         )

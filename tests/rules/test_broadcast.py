@@ -157,6 +157,9 @@ def test_eprop_goes_through_the_norm_as_the_gradient_does(static: bool) -> None:
     layer, x, sent = bench.layer, spikes("dense", 5), signals(5)
     x = x[0] + torch.rand_like(x[0]) if static else x
     layer.norm.momentum = 1.0  # running statistics are the batch's, but for n / (n - 1)
+    with torch.no_grad():
+        layer.norm.weight.copy_(torch.tensor([1.0, -0.5, 2.0, 0.7, 0.005, 1.5]))
+        layer.norm.bias.uniform_(-0.5, 0.5)
     layer(x, static=static)
     layer.rule.update(layer, sent)
     current = layer.norm(layer.synapse(x if static else x.flatten(0, 1)))

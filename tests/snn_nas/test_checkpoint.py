@@ -141,6 +141,33 @@ def test_weights_under_fixed_random_feedback_are_forgotten_over_the_whole_traini
     assert (last["weight_decay"] == 0.0) == (carrier != "kp")  # no norm follows a readout
 
 
+@pytest.mark.parametrize(
+    ("text", "slow"),
+    [
+        ("conv(c=8)@fa/lif; conv(c=8)@fa/lif; readout@delta~fa", [True, True]),  # the lowest has no B of its own
+        ("conv(c=8)@ottt/lif; conv(c=8)@ottt~fa/lif; readout@delta~exact", [True, True]),
+        ("conv(c=8)@bp/lif; conv(c=8)@bp/lif; readout@delta~fa", [True, True]),
+        ("conv(c=8)@bp/lif; conv(c=8)@frozen~fa/lif; conv(c=8)@usf/lif; readout@delta~usf", [True, None, False]),
+        ("conv(c=8)@local/lif; conv(c=8)@fa/lif; readout@delta~exact", [False, False]),  # none below: no B
+        ("conv(c=8)@gradient/lif; conv(c=8)@usf/lif; readout@delta~usf", [False, False]),
+    ],
+)
+def test_whose_error_came_through_a_random_matrix_forgets_slowly(text: str, slow: list[bool | None]) -> None:
+    network = networks.build(parse(f"chain(T=2) {{ {text} }}"), (1, 8, 8), 10)
+    *hidden, readout = network
+    for layer, expected in zip(hidden, slow, strict=True):
+        if expected is not None:
+            assert layer.optimiser.horizon == (1.0 if expected else 0.2)
+    assert readout.optimiser.horizon is None
+
+
+def test_what_forgets_nothing_still_forgets_nothing_under_random_feedback() -> None:
+    from rules.registry import Optimiser
+
+    for declared in (Optimiser(), Optimiser(kind="sgd"), Optimiser(kind="step")):
+        assert declared.to_align() == declared
+
+
 def test_weights_are_forgotten_over_a_share_of_the_training() -> None:
     from rules.registry import Optimiser, pair
     from snn_nas.optimisers import Optimisers
