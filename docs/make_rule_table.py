@@ -200,7 +200,8 @@ def shares_text(networks: list[Entry]) -> str:
 
 def why(networks: list[Entry]) -> str:
     """What the columns say, and what may be behind it."""
-    of = {rule: ["-" if each is None else f"{each:.1f}" for each in row] for rule, row in effects(networks).items()}
+    worth = effects(networks)
+    of = {rule: ["-" if each is None else f"{each:.1f}" for each in row] for rule, row in worth.items()}
     ranked = sorted(networks, key=lambda one: -validation(one))
     by_rules = {one.rules: one for one in networks}
     alone = [one for one in ranked if len(set(one.rules)) == 1]
@@ -209,6 +210,7 @@ def why(networks: list[Entry]) -> str:
     place = ranked.index(alone[0]) + 1
     best = f"The best of all, {named(ranked[0])}, has {both(ranked[0])}: {apart(ranked[0], alone[0])}."
     best, it = ("", "The best of all,") if ranked[0] is cheap else (f"{best} ", "Of the others,")
+    sent = next(rule for rule in of if rule.startswith("dfa"))
     fewest = min(len(by_rules[rule, "frsf", "frsf"].runs) for rule in ("frsf", "stdp", "softhebb"))
 
     def below_stdp(rule: str) -> str:
@@ -217,9 +219,19 @@ def why(networks: list[Entry]) -> str:
 
     return f"""- **The layer next to the readout wants an error.** `frsf` {of["frsf"][2]} and `local` {of["local"][2]} are ahead of `frozen` {of["frozen"][2]} there, and rules that get none are behind it: `softhebb` {of["softhebb"][2]}, `stdp` {of["stdp"][2]}.
 - **Below it, competition does as well as an error.** `stdp` has {of["stdp"][0]} in layer 1 and {of["stdp"][1]} in layer 2, `softhebb` {of["softhebb"][0]} and {of["softhebb"][1]}, `local` {of["local"][0]} and {of["local"][1]}, `frozen` {of["frozen"][0]} and {of["frozen"][1]}. Below two layers of `frsf` they have {of["stdp"][4]} and {of["softhebb"][4]}, `frsf` itself {of["frsf"][4]} ({fewest} seeds each). We suppose: the error that comes down there has crossed two sign-symmetric transports (`benchmarks/gradient_by_depth.py`: its angle to the gradient grows with every one), and 375 steps are few; a competitive rule needs no error to find the image's statistics, and has found them before the layers above begin.
-- **Random feedback harms.** `dfa` is behind `frozen` in every column, most of all in layer 2: {of["dfa"][1]}, `frozen` {of["frozen"][1]}. That is most of what layer 2 explains. `eprop`, whose feedback is learned, has {of["eprop"][1]} there.
+- {broadcasts(worth)} `eprop`, whose feedback is learned, has {", ".join(of["eprop"][:3])}.
 - **Mixes are ahead, and learn for less.** By validation the best rule alone is {named(alone[0])}, number {place} of {len(networks)}: {both(alone[0])}. {best}{it} {named(cheap)}, where the readout's error goes to one layer and no further, has {both(cheap)}: {apart(cheap, alone[0])}, and {apart(cheap, transported)} from `frsf` alone, {both(transported)}. With no transported error anywhere, {named(local)} comes to {both(local)}. (Held-out images choose none of these; networks and seeds are those that were chosen among, which flatters the best of {len(networks)}.)
-- **`stdp` wants firm ground.** In layer 3 it has {below_stdp("softhebb")} above `softhebb` and {below_stdp("stdp")} above `stdp`, which learn before it does. Above layers that move after it has learned it has hardly more than above random ones ({below_stdp("frozen")}): `local` {below_stdp("local")}, `eprop` {below_stdp("eprop")}, `dfa` {below_stdp("dfa")}. Its filters, we suppose, then fit spikes that no longer come."""  # noqa: E501
+- **`stdp` wants firm ground.** In layer 3 it has {below_stdp("softhebb")} above `softhebb` and {below_stdp("stdp")} above `stdp`, which learn before it does. Above layers that move after it has learned it has hardly more than above random ones ({below_stdp("frozen")}): `local` {below_stdp("local")}, `eprop` {below_stdp("eprop")}, `{sent}` {below_stdp(sent)}. Its filters, we suppose, then fit spikes that no longer come."""  # noqa: E501
+
+
+def broadcasts(worth: Effects) -> str:
+    """What a fixed random matrix does for the layers that learn by it, in the first three columns."""
+    sent = next(rule for rule in worth if rule.startswith("dfa"))
+    here, control = ([each for each in worth[rule][:3] if each is not None] for rule in (sent, "frozen"))
+    ahead = sum(mine > theirs for mine, theirs in zip(here, control, strict=True))
+    title = {0: "Random feedback harms", 3: "Random feedback helps"}.get(ahead, "Random feedback is no sure gain")
+    figures = [", ".join(f"{each:.1f}" for each in row) for row in (here, control)]
+    return f"**{title}.** From the image up, `{sent}` has {figures[0]}, `frozen` {figures[1]}."
 
 
 def validation(one: Entry) -> float:

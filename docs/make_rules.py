@@ -42,6 +42,9 @@ A rule is a pair, *update / transport*: how a layer's own weights change, and wh
 receive through it. What each one needs is declared in `rules/registry.py` and checked by the contract suite; the texts
 are those of its file. `snn-nas rules` prints the table; [new_rule.md](new_rule.md) adds a rule.
 
+*Norms* says what trains the scale and shift of a layer's norm: the error that arrives (and a learned time constant with
+them), the rule itself, or nothing.
+
 *Learning* is the energy of running and learning one sample, relative to `bp`'s, for the second of two layers of 16
 channels of 3x3 on 16x16, T = 4, every tenth neuron of a step firing, by the 45nm_fp32 profile
 (`snn_nas/energy/learning.py` says what is counted): an estimate of arithmetic, not of a chip.
@@ -125,9 +128,9 @@ def worth(record: dict[str, Any]) -> str:
         "[record](../benchmarks/results/rules_learn.json) has every run, and its "
         "[journal](../benchmarks/results/rules_learn.runs.jsonl) the tuning too. `rank` is the effective rank of each "
         "layer's filters (Roy and Vetterli 2007), how diverse they are. The grid of `local` and the rate of learned "
-        "feedback were chosen by single runs, seed 0, on the same held-out images, how long shared feedback's weights "
-        f"are kept by such runs on the images for tuning. {devices(record)} With so few seeds nothing here is called "
-        "significant.\n",
+        "feedback were chosen by single runs, seed 0, on the same held-out images, how long weights are kept under "
+        f"fixed random feedback by such runs on the images for tuning. {devices(record)} With so few seeds nothing here is "
+        "called significant.\n",
         behind(record),
     ]
     for group, title in GROUPS.items():

@@ -11,8 +11,8 @@ s[t] adds the slow component of Bellec's equation 24:
 
 In a network that runs layer by layer, a sample's steps are done together: eps does not depend on j, so the sum is one
 convolution weight gradient, and eps_a, linear in eps, is summed from the other end of time; the result is the same sum.
-Step by step, `Layer.step` keeps eps, one number for each input, and memory is flat in T. eps_a would take one for each
-synapse and sample, so that a layer of adaptive neurons learns layer by layer.
+Step by step, `Layer.step` keeps eps, one number for each input, and one for each normed current; memory is flat in T.
+eps_a would take one for each synapse and sample, so that a layer of adaptive neurons learns layer by layer.
 
 Without adaptation, with soft and detached reset, it is the gradient through time of this layer. Under hard reset it is
 not, because the trace does not know of the reset: `rules.ottt` has the figures. A norm's backward step, per channel,

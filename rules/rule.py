@@ -114,7 +114,8 @@ class Rule(nn.Module):
     `output` is without the two currents, the larger half."""
 
     traced: ClassVar[bool] = False
-    """Whether, step by step, the weights take each step's error with the trace of their input (`Layer.step`)."""
+    """Whether, step by step, the weights take each step's error with the trace of their input (`Layer.step`); where
+    `norms` are declared to be the rule's, the norm's scale and shift too."""
 
     by_steps: ClassVar[bool] = False
     """Whether the layer trains step by step even in a network that runs layer by layer."""
@@ -138,7 +139,8 @@ class Rule(nn.Module):
         """Each batch, after the forward pass and before the one backward pass.
 
         A rule that learns by some gradient returns where its error enters; a rule that computes its own change writes
-        it into `layer.synapse.weight.grad` (the optimiser subtracts, so a change *dw* is written as *-dw*).
+        it into `layer.synapse.weight.grad` (the optimiser subtracts, so a change *dw* is written as *-dw*), and with
+        `norms="rule"` those of the norm's scale and shift into theirs.
         """
         return []
 
