@@ -129,8 +129,8 @@ def worth(record: dict[str, Any]) -> str:
         "[journal](../benchmarks/results/rules_learn.runs.jsonl) the tuning too. `rank` is the effective rank of each "
         "layer's filters (Roy and Vetterli 2007), how diverse they are. The grid of `local` and the rate of learned "
         "feedback were chosen by single runs, seed 0, on the same held-out images, how long weights are kept under "
-        f"fixed random feedback by such runs on the images for tuning. {devices(record)} With so few seeds nothing here is "
-        "called significant.\n",
+        f"fixed random feedback by such runs on the images for tuning. {devices(record)} With so few seeds nothing "
+        "here is called significant.\n",
         behind(record),
     ]
     for group, title in GROUPS.items():
