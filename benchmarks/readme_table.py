@@ -32,11 +32,19 @@ def fashion_chain(record: dict[str, Any]) -> list[Row]:
     ]
 
 
+def seeds(rows: list[dict[str, Any]]) -> str:
+    """How many, and who has more."""
+    counts = {row["contestant"]: len(row["runs"]) for row in rows}
+    least = min(counts.values())
+    more = [f"{name} {count}" for name, count in counts.items() if count > least]
+    return f"{least} seeds" + (f" ({', '.join(more)})" if more else "")
+
+
 def rules_learn(record: dict[str, Any]) -> list[Row]:
     settings = record["settings"]
     about = (
         f"{record['data']}, {settings['train']:,} images, {settings['epochs']} epochs, T={settings['T']}, "
-        f"{settings['seeds']} seeds, held-out accuracy, %; within a row all have as many tries, at the declared rates; "
+        f"{seeds(record['rows'])}, held-out accuracy, %; within a row all have as many tries, at the declared rates; "
         "what else was chosen, and who takes passes more, is in [rules.md](docs/rules.md#what-they-are-worth)"
     )
     titles = {

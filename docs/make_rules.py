@@ -115,12 +115,11 @@ def transports() -> str:
 def worth(record: dict[str, Any]) -> str:
     """What the rules came to, from the record of `benchmarks/rules_learn.py`."""
     settings = record["settings"]
-    seeds = max(len(row["runs"]) for row in record["rows"])
     lines = [
         "## What they are worth\n",
         "![Accuracy of every rule](images/rules_learn.png)\n",
         f"{record['data']}: {settings['train']:,} training images, {settings['epochs']} epochs, T = {settings['T']}, "
-        f"{seeds} seed{'s' * (seeds > 1)}, {record['images_held_out']:,} held-out images; the test split stayed shut. "
+        f"{seeds(record)}, {record['images_held_out']:,} held-out images; the test split stayed shut. "
         "Every rule of a group had as many tries, `frozen` too: of threshold and encoding, in the first group also "
         "of depth. Learning rates are as declared. `stdp`, `softhebb`, `rstdp` and `hippo` take a pass over the images "
         "for each layer besides the epochs. In points: `over` is to `frozen`, in the third group in the same place, "
@@ -149,6 +148,14 @@ def worth(record: dict[str, Any]) -> str:
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def seeds(record: dict[str, Any]) -> str:
+    """How many, and who has more."""
+    counts = {row["contestant"]: len(row["runs"]) for row in record["rows"]}
+    least = min(counts.values())
+    more = [f"`{name}` {count}" for name, count in counts.items() if count > least]
+    return f"{least} seeds" + (f" ({', '.join(more)})" if more else "")
 
 
 def devices(record: dict[str, Any]) -> str:
