@@ -17,6 +17,7 @@ from typing import Any
 
 from snn_nas.search.pareto import front
 from snn_nas.search.rule_table import SHIPPED, Entry, entries
+from snn_nas.training_settings import REVISION
 from snn_nas.study.statistics import interval
 
 HERE = Path(__file__).parent
@@ -117,7 +118,7 @@ def page() -> str:
         repeated=f", up to {seeds} for those that validate best and for those under one rule: {len(several)} networks",
         noise="not known yet" if noise is None else f"{100 * noise:.2f} points",
         close="a point" if noise is None else f"{100 * 2 * 2**0.5 * noise:.1f} points",
-        commits=", ".join(f"`{commit}`" for commit in content["commits"]),
+        commits=", ".join(f"`{commit}`" for commit in content["commits"]) + revision(content),
         effects=effects_table(networks),
         factorial=sum("frsf" not in one.rules for one in networks),
         shares=shares_text(networks),
@@ -125,6 +126,16 @@ def page() -> str:
         single=ranking(single),
         why=why(networks),
         front=front_text(networks),
+    )
+
+
+def revision(content: dict[str, Any]) -> str:
+    """What is to be known where the networks are not those of now."""
+    if content["conditions"].get("training") == REVISION:
+        return ""
+    return (
+        "; `dfa` and `eprop` learn otherwise, and better, since "
+        "[a later version of training](training.md#how-fast-weights-are-forgotten)"
     )
 
 
