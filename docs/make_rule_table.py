@@ -17,8 +17,8 @@ from typing import Any
 
 from snn_nas.search.pareto import front
 from snn_nas.search.rule_table import SHIPPED, Entry, entries
-from snn_nas.training_settings import REVISION
 from snn_nas.study.statistics import interval
+from snn_nas.training_settings import REVISION
 
 HERE = Path(__file__).parent
 PAGE, PICTURE = HERE / "rule_table.md", HERE / "images" / "rule_table.png"
