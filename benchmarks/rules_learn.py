@@ -164,16 +164,21 @@ def effective_rank(weight: Tensor) -> float:
 
 
 def margins(rows: list[dict[str, Any]]) -> None:
-    """Set each row's distance to `frozen` and to `bp`, where they stand in its place."""
-    mean = {(row["group"], row["contestant"]): row["mean"] for row in rows}
-    control = mean.get(("only", "frozen"))
-    twin = mean.get(("deep", "bp"))
+    """Set each row's distance to `frozen` and to `bp`, where they stand in its place, over the seeds that both have."""
+    of = {(row["group"], row["contestant"]): row for row in rows}
+
+    def ahead(row: dict[str, Any], other: dict[str, Any] | None) -> float | None:
+        if other is None:
+            return None
+        mine, theirs = ({run["seed"]: run["accuracy"] for run in one["runs"]} for one in (row, other))
+        return round(statistics.mean(mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()), 4)
+
     for row in rows:
-        frozen = control
-        if row["group"] == "first":
-            frozen = mean.get(("first", f"frozen under {row['rules'][-1]}"))
-        row["over_frozen"] = None if frozen is None else round(row["mean"] - frozen, 4)
-        row["under_bp"] = None if twin is None else round(twin - row["mean"], 4)
+        first = row["group"] == "first"
+        frozen = of.get(("first", f"frozen under {row['rules'][-1]}") if first else ("only", "frozen"))
+        row["over_frozen"] = ahead(row, frozen)
+        under = ahead(row, of.get(("deep", "bp")))
+        row["under_bp"] = None if under is None else 0.0 - under  # never -0.0
 
 
 def main() -> None:
