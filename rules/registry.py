@@ -29,8 +29,8 @@ TRANSPORTS: Mapping[str, str] = {
     "exact": "the transposed weights: back-propagation",
     "fa": "a fixed random matrix B (Lillicrap et al. 2016)",
     "usf": "sqrt(2 / (fan_in + fan_out)) * sign(W): uniform sign-concordant (Liao et al. 2016)",
-    "brsf": "|M| * sign(W), M redrawn every batch (Liao et al. 2016)",
-    "frsf": "|M| * sign(W), M fixed (Liao et al. 2016)",
+    "brsf": "M * sign(W), M >= 0 redrawn every batch (Liao et al. 2016)",
+    "frsf": "M * sign(W), M >= 0 fixed (Liao et al. 2016)",
     "kp": "B that receives the increments and the decay of W (Kolen-Pollack; Akrout et al. 2019)",
 }
 CARRIERS = tuple(TRANSPORTS)

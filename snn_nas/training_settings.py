@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neurons.settings import Setting, Value, resolve
 
-REVISION = 4
+REVISION = 5
 """Of how networks are trained: raised when the same settings and seed give other weights, so that no search,
 study or checkpoint goes on with networks of two kinds."""
 

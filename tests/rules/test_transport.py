@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -89,6 +90,22 @@ def test_the_matrices_are_those_of_the_papers(kind: str) -> None:
     for matrix in found.values():
         # none lets the error grow or vanish by its size
         assert 0.3 < float(matrix.square().mean() / weight.square().mean()) < 3
+
+
+@pytest.mark.parametrize(("name", "degrees"), [("usf", 37.1), ("frsf", 46.3), ("brsf", 46.3)])
+def test_signs_are_as_near_to_normal_weights_as_their_formula_says(name: str, degrees: float) -> None:
+    # E|W|M / sqrt(E W^2 E M^2) is sqrt(2/pi) where M is one value, and sqrt(3)/2 of that where it is uniform from 0 on
+    torch.manual_seed(0)
+    made = nn.Linear(300, 300, bias=False)
+    nn.init.normal_(made.weight, std=300**-0.5)
+    weight, carrier = made.weight.detach(), transport.build(name)
+    carrier.attach(made)
+    for _ in range(2):
+        feedback = carrier.feedback(weight)
+        cosine = nn.functional.cosine_similarity(feedback.flatten(), weight.flatten(), dim=0)
+        assert math.degrees(math.acos(float(cosine))) == pytest.approx(degrees, abs=0.3)
+        assert float(feedback.norm() / weight.norm()) == pytest.approx(1, abs=0.01)
+        carrier.after_step(weight, 0.0)
 
 
 def test_frsf_follows_the_signs_and_keeps_its_magnitudes() -> None:
