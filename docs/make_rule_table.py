@@ -134,7 +134,7 @@ def revision(content: dict[str, Any]) -> str:
     if content["conditions"].get("training") == REVISION:
         return ""
     return (
-        "; `dfa` and `eprop` learn otherwise, and better, since "
+        "; `dfa`, `eprop` and `frsf` learn otherwise, and better, since "
         "[a later version of training](training.md#how-fast-weights-are-forgotten)"
     )
 
