@@ -6,6 +6,7 @@ The file is replaced as a whole after every epoch, and read without running code
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,11 +35,17 @@ class Checkpoint:
         """Replace the file: whoever is killed meanwhile leaves the old one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(self.path.name + ".part")
-        with part.open("wb") as file:
-            torch.save({"version": REVISION, "run": dict(self.run), "random": _random(), **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        held = io.BytesIO()  # on a full disk torch's own writer says nothing of the disk
+        torch.save({"version": REVISION, "run": dict(self.run), "random": _random(), **state}, held)
+        try:
+            with part.open("wb") as file:
+                file.write(held.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
     def load(self) -> dict[str, Any] | None:
         """What was saved, or None where nothing was; the global random generators are set as they were.

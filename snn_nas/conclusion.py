@@ -6,6 +6,7 @@ A model's folder holds `genotype.txt`, `weights.safetensors`, `network.nir` (whe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +20,7 @@ from snn_nas.controls import bp_twin
 from snn_nas.credit import check
 from snn_nas.evaluation import EvaluationSettings, check_encoding, fit
 from snn_nas.genotype import Genotype
-from snn_nas.search.files import write_json
+from snn_nas.search.files import noted, write_json
 from snn_nas.search.result import Result
 from snn_nas.spaces import canonical
 
@@ -74,6 +75,24 @@ def prepare(genotype: Genotype, settings: EvaluationSettings) -> Dataset:
     return settings.load(genotype, "train")
 
 
+def refuse_another(genotype: Genotype, settings: EvaluationSettings, folder: Path, data: Dataset, *, seed: int) -> None:
+    """Leave the folder to the training whose record lies in it, unless it is this one.
+
+    Raises:
+        UserError: what is in the folder was trained otherwise.
+    """
+    said, theirs = noted(folder / RECORD, "conditions"), noted(folder / RECORD, "genotype")
+    if not isinstance(said, dict):
+        return
+    ours = _decides(settings, data, seed) | {"genotype": str(canonical(genotype, data.shape, data.classes))}
+    other = [name for name, value in ours.items() if (said | {"genotype": theirs}).get(name) != value]
+    if other:
+        raise UserError(
+            f"{folder} holds the results of another training (other {', '.join(sorted(other))}): "
+            "give this one a folder of its own, or delete that one"
+        )
+
+
 def conclude(
     genotype: Genotype,
     settings: EvaluationSettings,
@@ -98,6 +117,7 @@ def conclude(
     Raises:
         UserError: the genotype or the settings are wrong, or the network died in training.
     """
+    from rules.across import processes
     from snn_nas.energy.inference import inference_energy
     from snn_nas.energy.profile import profile
     from snn_nas.export import activity as activity_file
@@ -106,6 +126,7 @@ def conclude(
 
     folder.mkdir(parents=True, exist_ok=True)
     genotype = canonical(genotype, data.shape, data.classes)
+    before = _openings(folder, data)
     model = _train("winner", genotype, settings, data, seed, on_epoch, folder, tensorboard)
     models = {"winner": model}
     chosen = profile(settings.profile)
@@ -143,7 +164,12 @@ def conclude(
         "shares": dict(model.network.credit.shares),
         "layers": _layers(model, energy),
         "history": [asdict(epoch) for epoch in model.history],
-        "conditions": _conditions(settings, data, seed, str(next(model.network.parameters()).device)),
+        "conditions": {
+            **_decides(settings, data, seed),
+            "test_opened": [*before, *(asdict(opening) for opening in data.test.openings)],
+            "processes": processes(),
+            **conditions(str(next(model.network.parameters()).device)),
+        },
         "files": {
             "weights": WEIGHTS,
             "nir": None if nir_reason else NIR,
@@ -263,20 +289,25 @@ def _layers(model: Model, energy: Energy) -> list[dict[str, Any]]:
     return rows
 
 
-def _conditions(settings: EvaluationSettings, data: Dataset, seed: int, device: str) -> dict[str, Any]:
-    from rules.across import processes
-
-    return {
+def _decides(settings: EvaluationSettings, data: Dataset, seed: int) -> dict[str, Any]:
+    """All that decides what a training comes to, but for the genotype, as JSON has it."""
+    decided = {
         **{
             key: value
             for key, value in asdict(replace(settings, training={})).items()
-            if key not in ("training", "root", "start", "keep")
+            if key not in ("training", "root", "device", "start", "keep")
         },
         **settings.training,
         "seed": seed,
         "train": len(data.train),
         "validation": len(data.validation),
-        "test_opened": [asdict(opening) for opening in data.test.openings],
-        "processes": processes(),
-        **conditions(device),
     }
+    return dict(json.loads(json.dumps(decided)))
+
+
+def _openings(folder: Path, data: Dataset) -> list[dict[str, Any]]:
+    """When and why the test split was opened by whoever wrote here before: a split that was opened stays so."""
+    if noted(folder / RECORD, "data") != data.name:
+        return []
+    said = noted(folder / RECORD, "conditions")
+    return list(said.get("test_opened", [])) if isinstance(said, dict) else []

@@ -20,6 +20,8 @@ def read_genotype(word: str) -> Genotype:
     """
     if "{" in word:
         return parse(word)
+    if not word.strip():
+        raise UserError("the genotype is empty: give its text or a file that holds one")
     path = Path(word)
     try:
         with path.open(encoding="utf-8") as file:

@@ -90,9 +90,14 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
         journal.append({"robustness": about})
     elif records[0].get("robustness") != about:
         raise UserError(f"{folder} holds measurements of another plan or other images: give another --out")
+    found = {record["key"]: record for record in records if "key" in record}
+    digests = {subject.key: subject.digests for subject in subjects}
+    if changed := [key for key in digests.keys() & found.keys() if found[key].get("digests") != digests[key]]:
+        raise UserError(
+            f"{folder} holds measurements of another network, or twin, as {min(changed)}: give another --out"
+        )
     if split == "test":
         journal.append({"opened": asdict(data.test.openings[-1])})
-    found = {record["key"]: record for record in records if "key" in record}
     pixels, labels = next(chosen.first(images).batches(images, device=device))
     left = [subject for subject in subjects if subject.key not in found]
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
@@ -104,6 +109,7 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
                 progress.update(bar, advance=1, description=f"{of.group}, seed {of.seed}: {what}")
 
             record = {"key": subject.key, "group": subject.group, "seed": subject.seed, "model": None, "genotype": None}
+            record["digests"] = digests[subject.key]
             if subject.path is None:
                 record |= nothing(plan, transfer=subject.twin is not None)
             else:

@@ -52,7 +52,7 @@ def train(
 
     from snn_nas import distributed
     from snn_nas.cli.files import read_genotype
-    from snn_nas.conclusion import conclude, follow, prepare
+    from snn_nas.conclusion import conclude, follow, prepare, refuse_another
     from snn_nas.evaluation import EvaluationSettings
     from snn_nas.nni.trial import read_settings
 
@@ -69,6 +69,7 @@ def train(
     console = Console(quiet=not distributed.first())
     with distributed.in_turn():  # the first one fills the cache
         data_set = prepare(parsed, settings)
+        refuse_another(parsed, settings, out, data_set, seed=seed)
     if not distributed.first():
         follow(parsed, settings, out, data_set, seed=seed, twin=twin)
         distributed.leave()

@@ -82,7 +82,11 @@ def image_folder(entry: Entry, root: Path, part: Part) -> Source:
     names = entry.class_names or class_folders(base / "train")
     unknown = sorted(set(class_folders(folder)) - set(names))
     if unknown or len(names) != entry.classes:
-        raise UserError(f"{folder} does not hold the {entry.classes} classes of {entry.title}: {', '.join(unknown)}")
+        odd = f" and has {', '.join(unknown)}, which is none of them" if unknown else ""
+        raise UserError(
+            f"{folder} does not hold the {entry.classes} classes of {entry.title}, a folder each: "
+            f"there are {len(names)}{odd}"
+        )
     files: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(names):

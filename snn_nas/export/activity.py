@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from neurons.errors import UserError
 from snn_nas.energy.activity import Activity
 from snn_nas.energy.connections import fan_out
 from snn_nas.graph import Graph
@@ -57,8 +58,14 @@ def to_csv(activity: Activity) -> str:
 
 
 def save(activity: Activity, graph: Graph, path: str | Path) -> None:
-    """Write `to_json`, or `to_csv` where the path ends in `.csv`; all or nothing."""
+    """Write `to_json`, or `to_csv` where the path ends in `.csv`; all or nothing.
+
+    Raises:
+        UserError: the path ends in neither `.json` nor `.csv`.
+    """
     path = Path(path)
+    if path.suffix not in (".json", ".csv"):
+        raise UserError(f"{path}: an activity record ends in .json or .csv")
     if path.suffix == ".csv":
         part = path.with_name(path.name + ".part")
         part.write_text(to_csv(activity), encoding="utf-8")

@@ -25,6 +25,7 @@ an error that names the node: max pools, adaptive thresholds.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections import Counter
@@ -117,8 +118,10 @@ def save_nir(network: Network, path: str | Path, *, dt: float = DT) -> nir.NIRGr
     graph = to_nir(network, dt=dt)
     path = Path(path)
     part = path.with_name(path.name + ".part")
+    held = io.BytesIO()  # HDF5 itself dies of a full disk, in ways that cannot be caught
+    nir.write(held, graph)
     try:
-        nir.write(str(part), graph)
+        part.write_bytes(held.getbuffer())
         part.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from neurons.errors import UserError
+from snn_nas.controls import bp_twin
+from snn_nas.export.weights import read_header
+from snn_nas.genotype import Genotype, parse
 from snn_nas.search.files import noted
 from snn_nas.search.journal import Journal
+from snn_nas.spaces import canonical
 from snn_nas.study.study import JOURNAL
 
 STUDY = "study.json"
@@ -32,11 +37,31 @@ class Subject:
         """Its name in a journal."""
         return f"{self.group}/{self.seed}"
 
+    @property
+    def digests(self) -> list[str | None]:
+        """SHA-256 of its file and of its twin's: a name in a journal says nothing of what lies under it by now."""
+        files = (self.path, self.twin)
+        return [None if path is None else hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+
 
 def single(model: Path, twin: Path | None) -> list[Subject]:
-    """A network, and its twin where there is one: what is said of the one is worth little without the other."""
+    """A network, and its twin where there is one: what is said of the one is worth little without the other.
+
+    Raises:
+        UserError: a file is no network of ours, or the twin is not the model under back-propagation.
+    """
     found = [Subject("network", 0, model, twin)]
+    if twin is not None:
+        ours, theirs = (_genotype(path, of) for path, of in ((model, bp_twin), (twin, None)))
+        if ours != theirs:
+            raise UserError(f"{twin} is no bp twin of {model}: that would be {ours}")
     return found if twin is None else [*found, Subject(TWIN, 0, twin)]
+
+
+def _genotype(path: Path, of: Callable[[Genotype], Genotype] | None) -> str:
+    header = read_header(path)
+    genotype = parse(header["genotype"])
+    return str(canonical(of(genotype) if of else genotype, tuple(header["shape"]), header["classes"]))
 
 
 def is_study(folder: Path) -> bool:

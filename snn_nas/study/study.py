@@ -39,9 +39,13 @@ class Study:
         if not records:
             self.journal.append({"study": claim.to_json(), "training": REVISION})
         elif records[0].get("study") != claim.to_json():
-            raise UserError(f"{folder} holds another study, {records[0].get('study', {}).get('name')!r}: name another")
+            theirs = records[0].get("study", {})
+            other = ", ".join(key for key, value in claim.to_json().items() if theirs.get(key) != value)
+            raise UserError(
+                f"{folder} holds another study, {theirs.get('name')!r} (other {other}): name another folder by --out"
+            )
         elif records[0].get("training") != REVISION:
-            raise UserError(f"{folder} holds a study of another version, which trains otherwise: name another")
+            raise UserError(f"{folder} holds a study of another version, which trains otherwise: name another by --out")
         self.results: dict[str, Record] = {record["key"]: record for record in records if "key" in record}
         self.notes: list[Record] = [record for record in records[1:] if "key" not in record]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,20 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
     resumed = run(text, digits, checkpoint)
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint(tmp_path / "winner.checkpoint", {"seed": 0})
+    checkpoint.save({"epoch": 1})
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*winner\.checkpoint: No space left"):
+        checkpoint.save({"epoch": 2})
+    assert (checkpoint.load() or {})["epoch"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["winner.checkpoint"]
 
 
 def test_a_damaged_or_foreign_checkpoint_is_one_line(tmp_path: Path, digits: data_sets.Dataset) -> None:

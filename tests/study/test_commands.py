@@ -44,6 +44,40 @@ def test_slips_are_one_line(words: list[str], message: str, tmp_path: Path, monk
     assert not (tmp_path / "out").exists()
 
 
+ONE, TWO = (f"chain(T=2){{conv(c={c},down=avg)@local/lif(threshold=0.5); readout@delta}}" for c in (4, 5))
+TWIN = "chain(T=2){conv(c=4,down=avg)@bp/lif(threshold=0.5); readout@delta~exact}"
+FEW = ("--data", "digits", "--train", "60", "--epochs", "1", "--device", "cpu")
+QUICK = ("--images", "4", "--steps", "1", "--queries", "1", "--device", "cpu", "--eps", "0.1")
+
+
+def test_a_folder_keeps_the_training_that_lies_in_it(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "model"))
+    run("train", ONE, *FEW, *out, "--test")
+    weights = (tmp_path / "model" / "weights.safetensors").read_bytes()
+    for other, named in ((("train", TWO, *FEW), "genotype"), (("train", ONE, *FEW, "--seed", "1"), "seed")):
+        with pytest.raises(UserError, match=rf"another training \(other {named}\)"):
+            run(*other, *out)
+    assert (tmp_path / "model" / "weights.safetensors").read_bytes() == weights
+    run("train", ONE, *FEW, *out)
+    record = json.loads((tmp_path / "model" / "winner.json").read_text())
+    assert len(record["conditions"]["test_opened"]) == 1, "a split that was opened stays so"
+
+
+def test_robustness_is_of_the_network_that_is_there_now(tmp_path: Path) -> None:
+    models = {name: tmp_path / name / "weights.safetensors" for name in ("one", "two", "twin")}
+    for name, genotype in (("one", ONE), ("two", TWO), ("twin", TWIN)):
+        run("train", genotype, *FEW, "--out", str(tmp_path / name))
+    out = ("--out", str(tmp_path / "out"))
+    run("robustness", str(models["one"]), *QUICK, *out)
+    run("robustness", str(models["one"]), *QUICK, *out)
+    for words in ([models["two"]], [models["one"], "--twin", models["twin"]]):
+        with pytest.raises(UserError, match=r"another network, or twin, as network/0: give another --out"):
+            run("robustness", *map(str, words), *QUICK, *out)
+    with pytest.raises(UserError, match="is no bp twin of"):
+        run("robustness", str(models["one"]), "--twin", str(models["two"]), *QUICK, "--out", str(tmp_path / "three"))
+    run("robustness", str(models["one"]), "--twin", str(models["twin"]), *QUICK, "--out", str(tmp_path / "four"))
+
+
 @pytest.mark.parametrize("eps", ["x", "0", "2", "1/0"])
 def test_sizes_of_the_ball_lie_in_the_pixels_range(eps: str) -> None:
     from snn_nas.cli.robustness import _sizes
