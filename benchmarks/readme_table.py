@@ -36,7 +36,7 @@ def seeds(rows: list[dict[str, Any]]) -> str:
     """How many, and who has more."""
     counts = {row["contestant"]: len(row["runs"]) for row in rows}
     least = min(counts.values())
-    more = [f"{name} {count}" for name, count in counts.items() if count > least]
+    more = [f"`{name}` {count}" for name, count in counts.items() if count > least]
     return f"{least} seeds" + (f" ({', '.join(more)})" if more else "")
 
 

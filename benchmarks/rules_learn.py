@@ -167,8 +167,8 @@ def margins(rows: list[dict[str, Any]]) -> None:
     """Set each row's distance to `frozen` and to `bp`, where they stand in its place, over the seeds that both have."""
     of = {(row["group"], row["contestant"]): row for row in rows}
 
-    def ahead(row: dict[str, Any], other: dict[str, Any] | None) -> float | None:
-        if other is None:
+    def ahead(row: dict[str, Any] | None, other: dict[str, Any] | None) -> float | None:
+        if row is None or other is None:
             return None
         mine, theirs = ({run["seed"]: run["accuracy"] for run in one["runs"]} for one in (row, other))
         return round(statistics.mean(mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()), 4)
@@ -177,8 +177,7 @@ def margins(rows: list[dict[str, Any]]) -> None:
         first = row["group"] == "first"
         frozen = of.get(("first", f"frozen under {row['rules'][-1]}") if first else ("only", "frozen"))
         row["over_frozen"] = ahead(row, frozen)
-        under = ahead(row, of.get(("deep", "bp")))
-        row["under_bp"] = None if under is None else 0.0 - under  # never -0.0
+        row["under_bp"] = ahead(of.get(("deep", "bp")), row)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Write docs/rules.md from the registry and the docstrings of the rules' own files; with --pictures, draw them too.
 
-    python docs/make_rules.py --pictures --data cifar10_jpeg
+    python -m docs.make_rules --pictures --data cifar10_jpeg
 
 What the rules are worth is taken from the record of `benchmarks/rules_learn.py`.
 
@@ -18,6 +18,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.readme_table import seeds
 from rules.registry import SHORT, TRANSPORTS, Declaration, Pair, pair, rules
 
 HERE = Path(__file__).parent
@@ -119,7 +120,7 @@ def worth(record: dict[str, Any]) -> str:
         "## What they are worth\n",
         "![Accuracy of every rule](images/rules_learn.png)\n",
         f"{record['data']}: {settings['train']:,} training images, {settings['epochs']} epochs, T = {settings['T']}, "
-        f"{seeds(record)}, {record['images_held_out']:,} held-out images; the test split stayed shut. "
+        f"{seeds(record['rows'])}, {record['images_held_out']:,} held-out images; the test split stayed shut. "
         "Every rule of a group had as many tries, `frozen` too: of threshold and encoding, in the first group also "
         "of depth. Learning rates are as declared. `stdp`, `softhebb`, `rstdp` and `hippo` take a pass over the images "
         "for each layer besides the epochs. In points, over the seeds that both have: `over` is to `frozen`, in the "
@@ -148,14 +149,6 @@ def worth(record: dict[str, Any]) -> str:
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
-
-
-def seeds(record: dict[str, Any]) -> str:
-    """How many, and who has more."""
-    counts = {row["contestant"]: len(row["runs"]) for row in record["rows"]}
-    least = min(counts.values())
-    more = [f"`{name}` {count}" for name, count in counts.items() if count > least]
-    return f"{least} seeds" + (f" ({', '.join(more)})" if more else "")
 
 
 def devices(record: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ The file is replaced as a whole after every epoch, and read without running code
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from neurons.errors import UserError
+from snn_nas.search.files import write_bytes
 from snn_nas.training_settings import REVISION
 
 
@@ -34,17 +34,11 @@ class Checkpoint:
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the file: whoever is killed meanwhile leaves the old one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(self.path.name + ".part")
         held = io.BytesIO()  # on a full disk torch's own writer says nothing of the disk
         torch.save({"version": REVISION, "run": dict(self.run), "random": _random(), **state}, held)
         try:
-            with part.open("wb") as file:
-                file.write(held.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
+            write_bytes(self.path, held.getbuffer())
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
     def load(self) -> dict[str, Any] | None:

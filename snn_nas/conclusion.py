@@ -81,12 +81,12 @@ def refuse_another(genotype: Genotype, settings: EvaluationSettings, folder: Pat
     Raises:
         UserError: what is in the folder was trained otherwise.
     """
-    said, theirs = noted(folder / RECORD, "conditions"), noted(folder / RECORD, "genotype")
+    said = noted(folder / RECORD, "conditions")
     if not isinstance(said, dict):
         return
+    theirs = said | {"genotype": noted(folder / RECORD, "genotype")}
     ours = _decides(settings, data, seed) | {"genotype": str(canonical(genotype, data.shape, data.classes))}
-    other = [name for name, value in ours.items() if (said | {"genotype": theirs}).get(name) != value]
-    if other:
+    if other := [name for name, value in ours.items() if theirs.get(name) != value]:
         raise UserError(
             f"{folder} holds the results of another training (other {', '.join(sorted(other))}): "
             "give this one a folder of its own, or delete that one"

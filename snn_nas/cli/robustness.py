@@ -71,7 +71,7 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
     from snn_nas.robustness.picture import save
     from snn_nas.robustness.record import summarise
     from snn_nas.robustness.table import table
-    from snn_nas.search.files import write_json
+    from snn_nas.search.files import write_bytes, write_json
     from snn_nas.search.journal import Journal
 
     effort = Effort(given["steps"], given["queries"], given["seed"])
@@ -124,7 +124,7 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
     result = summarise([found[subject.key] for subject in subjects], about)
     write_json(folder / RECORD, result)
     text = table(result)
-    (folder / TABLE).write_text(text, encoding="utf-8")
+    write_bytes(folder / TABLE, text.encode())
     save(result, folder / PICTURE)
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.print(f"written to {folder / RECORD}, {TABLE}, {PICTURE}", soft_wrap=True, highlight=False)

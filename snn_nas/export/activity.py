@@ -16,7 +16,7 @@ from neurons.errors import UserError
 from snn_nas.energy.activity import Activity
 from snn_nas.energy.connections import fan_out
 from snn_nas.graph import Graph
-from snn_nas.search.files import write_json
+from snn_nas.search.files import write_bytes, write_json
 
 _STEPS = ("events", "synops", "macs", "adds", "biases", "spikes")
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parent / "activity.schema.json").read_text(encoding="utf-8"))
@@ -67,8 +67,6 @@ def save(activity: Activity, graph: Graph, path: str | Path) -> None:
     if path.suffix not in (".json", ".csv"):
         raise UserError(f"{path}: an activity record ends in .json or .csv")
     if path.suffix == ".csv":
-        part = path.with_name(path.name + ".part")
-        part.write_text(to_csv(activity), encoding="utf-8")
-        part.replace(path)
+        write_bytes(path, to_csv(activity).encode())
     else:
         write_json(path, to_json(activity, graph))

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,7 @@ from snn_nas.export.folding import folded
 from snn_nas.export.routing import placed, shifted
 from snn_nas.graph import Graph, Node
 from snn_nas.network import Network
+from snn_nas.search.files import write_bytes
 
 DT = 1e-4
 """Seconds a time step: what SpikingJelly and snnTorch assume, since no file says it."""
@@ -116,17 +116,12 @@ def save_nir(network: Network, path: str | Path, *, dt: float = DT) -> nir.NIRGr
         UserError: as `to_nir`, or the file cannot be written.
     """
     graph = to_nir(network, dt=dt)
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
     held = io.BytesIO()  # HDF5 itself dies of a full disk, in ways that cannot be caught
     nir.write(held, graph)
     try:
-        part.write_bytes(held.getbuffer())
-        part.replace(path)
+        write_bytes(Path(path), held.getbuffer())
     except OSError as error:
-        raise UserError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from None
-    finally:
-        part.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
     return graph
 
 

@@ -52,16 +52,16 @@ def single(model: Path, twin: Path | None) -> list[Subject]:
     """
     found = [Subject("network", 0, model, twin)]
     if twin is not None:
-        ours, theirs = (_genotype(path, of) for path, of in ((model, bp_twin), (twin, None)))
-        if ours != theirs:
-            raise UserError(f"{twin} is no bp twin of {model}: that would be {ours}")
-    return found if twin is None else [*found, Subject(TWIN, 0, twin)]
+        expected = _spelled(model, bp_twin)
+        if _spelled(twin, lambda genotype: genotype) != expected:
+            raise UserError(f"{twin} is no bp twin of {model}: that would be {expected}")
+        found.append(Subject(TWIN, 0, twin))
+    return found
 
 
-def _genotype(path: Path, of: Callable[[Genotype], Genotype] | None) -> str:
+def _spelled(path: Path, change: Callable[[Genotype], Genotype]) -> str:
     header = read_header(path)
-    genotype = parse(header["genotype"])
-    return str(canonical(of(genotype) if of else genotype, tuple(header["shape"]), header["classes"]))
+    return str(canonical(change(parse(header["genotype"])), tuple(header["shape"]), header["classes"]))
 
 
 def is_study(folder: Path) -> bool:

@@ -8,14 +8,22 @@ from pathlib import Path
 from typing import Any
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Replace a file by JSON: readers see the old content or the new one, never a part."""
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Replace a file: readers see the old content or the new one, never a part, and no part is left of what failed."""
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(content, file, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a file by JSON, as `write_bytes` does."""
+    write_bytes(path, json.dumps(content, allow_nan=False).encode())
 
 
 def noted(path: Path, key: str) -> Any:

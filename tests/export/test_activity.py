@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from neurons.errors import UserError
 from snn_nas.cli import cli
 from snn_nas.energy.counter import count
 from snn_nas.export.activity import SCHEMA, save, to_json
@@ -36,6 +37,13 @@ def test_the_record_fits_its_schema(make: Make, tmp_path: Path) -> None:
         fan = np.array(layer["fan_out"])
         assert fan.sum() * layer["synapse"]["c_in"] == node.connections
         assert layer["inputs"]
+
+
+def test_another_ending_is_an_error(make: Make, tmp_path: Path) -> None:
+    network = make(TEXT)
+    with pytest.raises(UserError, match=r"a\.txt: an activity record ends in \.json or \.csv"):
+        save(count(network, [torch.rand(4, 3, 12, 12)]), network.graph, tmp_path / "a.txt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_table_has_a_row_for_every_node_and_step(make: Make, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ What is compared with is the folded network, which is the one that is scored. Th
 """
 
 import contextlib
+import errno
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +146,16 @@ def test_no_spike_differs_where_nothing_is_added_up_in_another_order(make: Make,
         assert {name: int((sent[name] != own).sum()) for name, own in expected.items()} == dict.fromkeys(expected, 0), (
             reader
         )
+
+
+def test_a_full_disk_is_one_line(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*net\.nir: No space left on device"):
+        save_nir(make(ORDINARY.format(n="lif")), tmp_path / "net.nir")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("neuron", NEURONS)

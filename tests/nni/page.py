@@ -20,7 +20,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
     binary = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not binary or not driver:
-        pytest.skip("no chromium with chromedriver on this machine")
+        pytest.skip("there is no chromium with chromedriver on this machine: install chromium and chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
     for word in (

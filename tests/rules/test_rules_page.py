@@ -6,4 +6,4 @@ from docs import make_rules as script
 
 
 def test_the_page_is_what_its_script_writes() -> None:
-    assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run: python docs/make_rules.py"
+    assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run: python -m docs.make_rules"

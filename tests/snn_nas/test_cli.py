@@ -79,6 +79,7 @@ def test_every_command_has_help() -> None:
         (["train", "chain(T=2){conv(c=8)@stdp/lif(tau=0.1); readout@delta}", "--out", "x"], ["layer1", "tau is"]),
         (["train", "chain(T=2,size=3){conv(c=8)@stdp/lif; readout@delta}", "--out", "x"], ["no setting 'size'"]),
         (["train", "no/such/file", "--out", "x"], ["No such file", "genotype"]),
+        (["train", " ", "--out", "x"], ["the genotype is empty", "give its text"]),
         (["train", CHAIN, "--out", "x", "--data", "mnistt"], ["mnistt", "nmnist"]),
         (["train", CHAIN, "--out", "x", "--epochs", "0"], ["epochs is at least 1"]),
         (["train", CHAIN, "--out", "x", "--profile", "loihi3"], ["loihi3", "did you mean"]),

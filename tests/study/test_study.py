@@ -83,7 +83,7 @@ def test_a_killed_study_goes_on_and_runs_nothing_twice(tmp_path: Path, fake: lis
 
 def test_a_folder_holds_one_study(tmp_path: Path, fake: list[str]) -> None:
     Study(asked(), tmp_path)
-    with pytest.raises(UserError, match="holds another study, 'study'"):
+    with pytest.raises(UserError, match=r"holds another study, 'study' \(other seeds\)"):
         Study(asked(seeds=3), tmp_path)
     Study(asked(settings={**TINY, "root": "/elsewhere"}), tmp_path)  # where the data lie is no part of the claim
 
