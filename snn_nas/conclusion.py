@@ -168,6 +168,7 @@ def conclude(
             **_decides(settings, data, seed),
             "test_opened": [*before, *(asdict(opening) for opening in data.test.openings)],
             "processes": processes(),
+            "backends": _backends(model.folded),
             **conditions(str(next(model.network.parameters()).device)),
         },
         "files": {
@@ -287,6 +288,13 @@ def _layers(model: Model, energy: Energy) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _backends(network: Network) -> list[str]:
+    """What ran the neurons, which `backend=auto` does not say."""
+    from neurons.population import Population
+
+    return sorted({each.backend for each in network.modules() if isinstance(each, Population)})
 
 
 def _decides(settings: EvaluationSettings, data: Dataset, seed: int) -> dict[str, Any]:

@@ -100,8 +100,9 @@ class EvaluationSettings:
         for key in self.training:
             if key not in SETTINGS:
                 raise UserError(f"there is no setting {key!r}{nearest(key, [*own, *SETTINGS])}")
-        check(self.training)
-        describe(self.data)
+        side, cutout = min(describe(self.data).shape[-2:]), int(check(self.training)["cutout"])
+        if cutout >= side:
+            raise UserError(f"cutout={cutout} would blank images whose shorter side has {side} pixels: take less")
         profile(self.profile)
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"device is auto, cpu or cuda, not {self.device!r}")

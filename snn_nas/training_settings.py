@@ -18,7 +18,7 @@ SETTINGS: dict[str, Setting] = {
     "label_smoothing": Setting(0.0, 0.0, 0.5, help="share of the target that is spread over all classes"),
     "augment": Setting(False, help="crop and flip as the data set declares"),
     "cutout": Setting(
-        0, 0, 1024, help="side of a square set to zero, in pixels (DeVries 2017); 0 is the data set's own"
+        0, 0, 1024, help="side of a square set to zero, in pixels, below the image's (DeVries 2017); 0 is none"
     ),
     "layerwise_epochs": Setting(1, 1, 1000, help="passes for each layer that learns before the others"),
     "warmup": Setting(0.0, 0.0, 0.5, help="share of all steps over which learning rates rise from nothing"),

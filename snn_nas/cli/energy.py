@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snn_nas.cli.paths import PATH
+
 if TYPE_CHECKING:
     from snn_nas.energy.activity import Activity, Conventions
     from snn_nas.energy.profile import Profile
@@ -19,15 +21,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("models", metavar="MODEL...", nargs=-1, type=PATH)
 @click.option(
     "--profile", "names", multiple=True, help="A profile's name or YAML file; may be repeated. Default: 45nm_fp32."
 )
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@click.option("--figures", type=click.Path(path_type=Path), help="Draw PNG pictures into this folder.")
+@click.option("--figures", type=PATH, help="Draw PNG pictures into this folder.")
 @click.option("--learning", is_flag=True, help="The energy of learning from one sample, instead of inference.")
 @click.option("--data", help="Data set; by default the one that the network was trained on.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
+@click.option("--root", type=PATH, help="Folder of the data sets; by default SNN_NAS_DATA.")
 @click.option("--images", type=click.IntRange(1), default=500, show_default=True, help="Validation images counted.")
 @click.option(
     "--static", type=click.Choice(["once", "every_step"]), default="once", show_default=True,

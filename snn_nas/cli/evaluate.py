@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
+from snn_nas.cli.paths import PATH
+
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.option("--data", help="Data set; by default the one that the network was trained on.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
+@click.option("--root", type=PATH, help="Folder of the data sets; by default SNN_NAS_DATA.")
 @click.option("--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def evaluate(model: Path, data: str | None, root: Path | None, split: str, form: str) -> None:

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import click
 
+from snn_nas.cli.paths import PATH
+
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), required=False)
-@click.option("--nir", type=click.Path(path_type=Path), help="Write the network as NIR to this file.")
-@click.option("--onnx", type=click.Path(path_type=Path), help="Write one time step as ONNX; needs snn-nas[onnx].")
-@click.option(
-    "--activity", type=click.Path(path_type=Path), help="Write spike counts and connection map, .json or .csv."
-)
+@click.argument("model", type=PATH, required=False)
+@click.option("--nir", type=PATH, help="Write the network as NIR to this file.")
+@click.option("--onnx", type=PATH, help="Write one time step as ONNX; needs snn-nas[onnx].")
+@click.option("--activity", type=PATH, help="Write spike counts and connection map, .json or .csv.")
 @click.option(
     "--images", type=click.IntRange(1), default=100, show_default=True, help="Validation images checked or counted."
 )
 @click.option("--check", is_flag=True, help="Run what was written on these images and compare every spike.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of --activity's .json and leave.")
 @click.option("--data", help="Data set; by default the one that the network was trained on.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
+@click.option("--root", type=PATH, help="Folder of the data sets; by default SNN_NAS_DATA.")
 def export(
     model: Path | None,
     nir: Path | None,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from snn_nas.cli.paths import PATH
+
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -59,7 +61,7 @@ def rules(form: str) -> None:
 @click.command()
 @click.argument("name", required=False)
 @click.option("--data", default="digits", show_default=True, help="The data set whose images the networks are for.")
-@click.option("--config", type=click.Path(path_type=Path), help="Take the space from an experiment's configuration.")
+@click.option("--config", type=PATH, help="Take the space from an experiment's configuration.")
 @click.option("--exportable", help="Only what can be exported to this format: nir or onnx.")
 @click.option("--nni", is_flag=True, help="Print the search space in NNI's form, for a searchSpaceFile.")
 @click.option("--sample", type=click.IntRange(1, 1000), help="Print that many genotypes, drawn uniformly.")

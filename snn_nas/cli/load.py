@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snn_nas.cli.paths import PATH
+
 if TYPE_CHECKING:
     from snn_nas.graph import Node
     from snn_nas.network import Network
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.option("--data", help="Measure its accuracy on the validation images of this data set, too.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
+@click.option("--root", type=PATH, help="Folder of the data sets; by default SNN_NAS_DATA.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def load(model: Path, data: str | None, root: Path | None, form: str) -> None:
     """Rebuild MODEL from its .safetensors file alone, and say what it is: genotype, layers, rules, shapes, parameters.

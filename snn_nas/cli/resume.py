@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from snn_nas.cli.paths import PATH
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where NNI's page listens: it has NO login.")
 @click.option("--port", type=click.IntRange(1024, 65535), help="Its port; by default a free one.")
 @click.option("--keep", is_flag=True, help="Leave NNI's web page running at the end.")

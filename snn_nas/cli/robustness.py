@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snn_nas.cli.paths import PATH
+
 if TYPE_CHECKING:
     from fractions import Fraction
 
@@ -20,8 +22,8 @@ RECORD, TABLE, PICTURE = "robustness.json", "robustness.md", "robustness.png"
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--twin", type=click.Path(path_type=Path), help="The bp twin's .safetensors: measured too, and transfer.")
+@click.argument("model", type=PATH)
+@click.option("--twin", type=PATH, help="The bp twin's .safetensors: measured too, and transfer.")
 @click.option("--of", "groups", default="mix,bp", show_default=True, help="Of a study: whose networks.")
 @click.option("--eps", default="2/255,4/255,8/255", show_default=True, help="Sizes of the ball, in pixels of [0, 1].")
 @click.option("--images", type=click.IntRange(1), default=200, show_default=True)
@@ -29,10 +31,10 @@ RECORD, TABLE, PICTURE = "robustness.json", "robustness.md", "robustness.png"
 @click.option("--queries", type=click.IntRange(1), default=200, show_default=True, help="Of square, an image.")
 @click.option("--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True)
 @click.option("--data", help="Data set; by default the one that the network was trained on.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
+@click.option("--root", type=PATH, help="Folder of the data sets; by default SNN_NAS_DATA.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the attacks' chance.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the record; by default beside MODEL.")
+@click.option("--out", type=PATH, help="Folder of the record; by default beside MODEL.")
 def robustness(
     model: Path, twin: Path | None, groups: str, images: int, split: str, out: Path | None, **given: Any
 ) -> None:
@@ -98,6 +100,8 @@ def _run(subjects: list[Subject], folder: Path, console: Console, *, images: int
         )
     if split == "test":
         journal.append({"opened": asdict(data.test.openings[-1])})
+    if images > len(chosen):
+        console.print(f"{data.title} has {len(chosen):,} {split} images here: all of them are taken")
     pixels, labels = next(chosen.first(images).batches(images, device=device))
     left = [subject for subject in subjects if subject.key not in found]
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))

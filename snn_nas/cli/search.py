@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from snn_nas.cli.paths import PATH
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,14 +28,14 @@ FINAL_FACTOR = 3
 
 
 @click.command()
-@click.option("--config", required=True, type=click.Path(path_type=Path), help="An NNI configuration of experiments/.")
+@click.option("--config", required=True, type=PATH, help="An NNI configuration of experiments/.")
 @click.option("--trials", type=click.IntRange(1), help="Instead of the configuration's maxTrialNumber.")
 @click.option("--concurrency", type=click.IntRange(1), help="Instead of its trialConcurrency.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Instead of its seed.")
 @click.option("--data", help="Another data set of the same kind, such as cifar10_jpeg for cifar10.")
 @click.option("--exportable", help="Search only among what can be exported to this format: nir or onnx.")
 @click.option("--set", "words", multiple=True, metavar="NAME=VALUE", help="A setting of the trials, such as epochs=3.")
-@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Folder of all runs.")
+@click.option("--out", type=PATH, default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where NNI's page listens: it has NO login.")
 @click.option("--port", type=click.IntRange(1024, 65535), help="Its port; by default a free one.")
 @click.option("--keep", is_flag=True, help="Leave NNI's web page running at the end.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snn_nas.cli.paths import PATH
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,8 +18,8 @@ RECORD, TABLE, PICTURE = "study.json", "study.md", "study.png"
 
 
 @click.command()
-@click.argument("claim", required=False, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of this study; it can be resumed.")
+@click.argument("claim", required=False, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder of this study; it can be resumed.")
 @click.option("--genotype", help="The mix: a genotype, or a file that holds one.")
 @click.option("--name", help="Of the study.")
 @click.option("--rules", help="Single rules to compare with, such as usf,dfa,stdp; by default all.")

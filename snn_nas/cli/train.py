@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from neurons.errors import UserError
+from snn_nas.cli.paths import PATH
 
 
 @click.command()
@@ -15,8 +16,8 @@ from neurons.errors import UserError
 @click.option(
     "--data", default="digits", show_default=True, help="Data set: digits, fashion_mnist, cifar10, imagefolder:PATH ..."
 )
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data sets; by default SNN_NAS_DATA.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for weights, .nir and the record.")
+@click.option("--root", type=PATH, help="Folder of the data sets; by default SNN_NAS_DATA.")
+@click.option("--out", required=True, type=PATH, help="Folder for weights, .nir and the record.")
 @click.option("--epochs", default=20, show_default=True)
 @click.option("--batch-size", default=64, show_default=True)
 @click.option("--lr", default=1.0, show_default=True, help="Factor on the rate that each rule declares.")
@@ -28,7 +29,7 @@ from neurons.errors import UserError
 @click.option("--backend", default="auto", show_default=True, help="What simulates the neurons.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--twin/--no-twin", default=False, help="Train the bp twin too, to compare with.")
-@click.option("--tensorboard", type=click.Path(path_type=Path), help="Folder for TensorBoard's curves.")
+@click.option("--tensorboard", type=PATH, help="Folder for TensorBoard's curves.")
 @click.option("--test", is_flag=True, help="Open the test split at the end; leave it shut while you still choose.")
 def train(
     genotype: str,

@@ -15,7 +15,7 @@ from snn_nas.energy.anytime import Stop
 from snn_nas.energy.result import CAUSES, Energy
 from snn_nas.energy.tables import Row
 from snn_nas.report.figures.scales import accuracy_axis, energy_axis, tick
-from snn_nas.report.style import LIGHT, Theme, canvas, drawing, on, resolution
+from snn_nas.report.style import LIGHT, Theme, canvas, drawing, on, write_picture
 from snn_nas.report.words import energy, percent
 
 COLOURS: Mapping[str, str] = {
@@ -61,9 +61,8 @@ def save(networks: Sequence[Measured], folder: Path, theme: Theme = LIGHT) -> li
     paths = []
     for name, draw in figures.items():
         with drawing(theme):
-            figure = draw(theme)
             paths.append(folder / name)
-            figure.savefig(paths[-1], dpi=resolution(figure))
+            write_picture(draw(theme), paths[-1])
     return paths
 
 

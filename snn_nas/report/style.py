@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +16,7 @@ from matplotlib.figure import Figure
 
 from neurons.errors import UserError
 from rules.registry import pair
+from snn_nas.search.files import write_bytes
 
 DPI = 160
 MAX_PIXELS = 16_000
@@ -99,6 +102,13 @@ def scale(theme: Theme) -> Any:
 def resolution(figure: Any) -> float:
     """Dots an inch, fewer where a very long picture would burst."""
     return float(min(DPI, MAX_PIXELS / max(figure.get_size_inches())))
+
+
+def write_picture(figure: Any, path: Path) -> None:
+    """Replace a PNG file, whole or not at all."""
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=resolution(figure))
+    write_bytes(path, content.getbuffer())
 
 
 def rule_colour(name: str) -> str:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from snn_nas.report.style import LIGHT, Theme, canvas, drawing, resolution
+from snn_nas.report.style import LIGHT, Theme, canvas, drawing, write_picture
 from snn_nas.robustness.subjects import TWIN
 
 STYLES = {"fgsm": ":", "pgd": (0, (5, 2)), "apgd": "-", "square": (0, (1, 1)), "transfer": "-.", "worst": "-"}
@@ -15,8 +15,7 @@ STYLES = {"fgsm": ":", "pgd": (0, (5, 2)), "apgd": "-", "square": (0, (1, 1)), "
 def save(record: dict[str, Any], path: Path) -> None:
     """Draw the record as a PNG."""
     with drawing(LIGHT):
-        figure = draw(record, LIGHT)
-        figure.savefig(path, dpi=resolution(figure))
+        write_picture(draw(record, LIGHT), path)
 
 
 def draw(record: dict[str, Any], theme: Theme) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurons.errors import UserError
+from snn_nas.conclusion import RECORD
 from snn_nas.controls import bp_twin
 from snn_nas.export.weights import read_header
 from snn_nas.genotype import Genotype, parse
@@ -50,12 +51,14 @@ def single(model: Path, twin: Path | None) -> list[Subject]:
     Raises:
         UserError: a file is no network of ours, or the twin is not the model under back-propagation.
     """
-    found = [Subject("network", 0, model, twin)]
+    said = noted(model.parent / RECORD, "conditions")
+    seed = said.get("seed", 0) if isinstance(said, dict) else 0
+    found = [Subject("network", seed, model, twin)]
     if twin is not None:
         expected = _spelled(model, bp_twin)
         if _spelled(twin, lambda genotype: genotype) != expected:
             raise UserError(f"{twin} is no bp twin of {model}: that would be {expected}")
-        found.append(Subject(TWIN, 0, twin))
+        found.append(Subject(TWIN, seed, twin))
     return found
 
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from snn_nas.report.figures.scales import energy_axis
-from snn_nas.report.style import LIGHT, Theme, canvas, drawing, resolution, rule_colour, stroke
+from snn_nas.report.style import LIGHT, Theme, canvas, drawing, rule_colour, stroke, write_picture
 
 
 def save(record: dict[str, Any], path: Path) -> None:
     """Draw the record as a PNG."""
     with drawing(LIGHT):
-        figure = draw(record, LIGHT)
-        figure.savefig(path, dpi=resolution(figure))
+        write_picture(draw(record, LIGHT), path)
 
 
 def draw(record: dict[str, Any], theme: Theme) -> Any:

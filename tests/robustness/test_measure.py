@@ -15,7 +15,7 @@ from torch import Tensor
 from neurons.errors import UserError
 from snn_nas.cli import cli
 from snn_nas.cli.configuration import read
-from snn_nas.data import Split
+from snn_nas.data import Split, load
 from snn_nas.evaluation import EvaluationSettings, evaluate
 from snn_nas.export import weights
 from snn_nas.genotype import parse
@@ -126,7 +126,6 @@ def test_a_larger_ball_must_not_be_weaker() -> None:
 
 def saved(path: Path, first: str, second: str) -> Path:
     """A network of the digits' shape, untrained."""
-    from snn_nas.data import load
     from snn_nas.network import build
 
     torch.manual_seed(0)
@@ -185,10 +184,21 @@ def test_the_command_measures_a_study_resumes_and_writes_its_files(tmp_path: Pat
 def test_a_folder_that_train_wrote_is_the_network_within(tmp_path: Path) -> None:
     """As `evaluate` takes it."""
     saved(tmp_path / "model" / "weights.safetensors", "gradient", "frsf")
-    done = CliRunner().invoke(cli, ["robustness", str(tmp_path / "model"), *LITTLE], catch_exceptions=False)
+    (tmp_path / "model" / "winner.json").write_text('{"conditions": {"seed": 7}}')
+    words = ["robustness", str(tmp_path / "model"), *LITTLE, "--data", "digits"]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0
     record = json.loads((tmp_path / "model" / "robustness" / "robustness.json").read_text())
-    assert [row["key"] for row in record["networks"]] == ["network/0"]
+    assert [row["key"] for row in record["networks"]] == ["network/7"]
+
+
+def test_fewer_images_than_were_asked_for_are_said_to_be(tmp_path: Path) -> None:
+    saved(tmp_path / "weights.safetensors", "gradient", "frsf")
+    journal = Journal(tmp_path / "robustness" / "journal.jsonl")
+    done = CliRunner().invoke(cli, ["robustness", str(tmp_path), *LITTLE, "--images", "100000", "--steps", "1"])
+    there = len(load("digits").validation)
+    assert f"has {there:,} validation images here: all of them are taken" in done.output
+    assert journal.read()[0]["robustness"]["images"] == there
 
 
 def test_an_unfinished_study_is_refused(tmp_path: Path) -> None:

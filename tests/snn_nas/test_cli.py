@@ -80,6 +80,8 @@ def test_every_command_has_help() -> None:
         (["train", "chain(T=2,size=3){conv(c=8)@stdp/lif; readout@delta}", "--out", "x"], ["no setting 'size'"]),
         (["train", "no/such/file", "--out", "x"], ["No such file", "genotype"]),
         (["train", " ", "--out", "x"], ["the genotype is empty", "give its text"]),
+        (["train", CHAIN, "--out", ""], ["'--out'", "it is empty: name a file or folder"]),
+        (["evaluate", ""], ["'MODEL'", "it is empty"]),
         (["train", CHAIN, "--out", "x", "--data", "mnistt"], ["mnistt", "nmnist"]),
         (["train", CHAIN, "--out", "x", "--epochs", "0"], ["epochs is at least 1"]),
         (["train", CHAIN, "--out", "x", "--profile", "loihi3"], ["loihi3", "did you mean"]),

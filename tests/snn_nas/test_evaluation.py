@@ -83,6 +83,7 @@ def test_a_trial_cannot_open_the_test_split() -> None:
         ({"device": "tpu"}, "device is auto, cpu or cuda"),
         ({"backend": "fussed"}, "did you mean 'fused'"),
         ({"train": 0}, "train is a whole number"),
+        ({"data": "digits", "cutout": 8}, "cutout=8 would blank images whose shorter side has 8 pixels"),
     ],
 )
 def test_wrong_settings_are_one_line(given: dict[str, object], message: str) -> None:
@@ -120,6 +121,7 @@ def test_the_conclusion_trains_exports_and_opens_the_test_split_once(tmp_path: P
         "winner.json", "genotype.txt", "weights.safetensors", "network.nir", "activity.json", "activity.csv",
     }  # fmt: skip
     assert len(record["conditions"]["test_opened"]) == 1
+    assert record["conditions"]["backends"] in (["fused"], ["torch"])  # what ran, where `auto` was asked for
     assert record["twin"]["parameters"] == record["metrics"]["parameters"]
     assert sum(layer["weights"] for layer in record["layers"]) <= record["metrics"]["parameters"]
     assert sum(layer["energy_pJ"] for layer in record["layers"]) <= record["metrics"]["energy_uJ"] * 1e6 * (1 + 1e-9)
