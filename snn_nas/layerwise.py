@@ -70,9 +70,10 @@ def _measure_norm(
         return
     momentum = norm.momentum
     norm.reset_running_stats()
-    norm.momentum = None  # a plain mean over the batches
     with across.alone():
-        for images, _ in itertools.islice(batches(split, training.batch_size, order, device), most):
+        shown = itertools.islice(batches(split, training.batch_size, order, device), most)
+        for number, (images, _) in enumerate(shown, start=1):
+            norm.momentum = 1 / number  # a plain mean over the batches; None would do, but waits for the device's count
             with torch.no_grad(), mixed(training.precision, device):
                 network(images, until=name, through=True)
     norm.momentum, layer.record = momentum, None
