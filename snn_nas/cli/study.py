@@ -11,7 +11,9 @@ from snn_nas.cli.paths import PATH
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
+    from snn_nas.study.jobs import Job
     from snn_nas.study.study import Study
 
 RECORD, TABLE, PICTURE = "study.json", "study.md", "study.png"
@@ -95,15 +97,19 @@ def _numbers(text: str, name: str) -> list[float]:
         raise UserError(f"--{name} takes numbers between commas, such as 0.5,1,2, not {text!r}") from error
 
 
-def _follow(study: Study, console: Console, workers: int, deadline: float | None) -> bool:
-    """The progress bar: runs done, what the last one was and reached, time left."""
+def _bar(console: Console, what: str) -> Progress:
+    """How many are done, time left, what the last one was and reached."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("runs"), TimeRemainingColumn(compact=True),
+        BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[news]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, speed_estimate_period=3600) as progress:
+    return Progress(*columns, console=console, speed_estimate_period=3600)
+
+
+def _follow(study: Study, console: Console, workers: int, deadline: float | None) -> bool:
+    with _bar(console, "runs") as progress:
         bar = progress.add_task("study", total=study.total, completed=len(study.results), news="")
 
         def on_done(job: Any, record: dict[str, Any]) -> None:
@@ -113,17 +119,31 @@ def _follow(study: Study, console: Console, workers: int, deadline: float | None
         return study.run(workers=workers, deadline=deadline, on_done=on_done)
 
 
+def _open(study: Study, console: Console) -> None:
+    from snn_nas.study.opening import measured, open_test
+
+    if measured(study) is not None:
+        return
+    with _bar(console, "networks on the test split") as progress:
+        bar = progress.add_task("test", total=None, news="")
+
+        def on_done(job: Job, accuracy: float, left: int) -> None:
+            progress.advance(bar)
+            done, news = progress.tasks[0].completed, f"{job.contestant}, seed {job.seed}: {accuracy:.1%}"
+            progress.update(bar, total=done + left, news=news)
+
+        open_test(study, on_done)
+
+
 def _write(study: Study, folder: Path, console: Console, *, opened: bool) -> None:
     """The record, the table and the picture; the test split first, if it is time."""
     from snn_nas.search.files import write_json
-    from snn_nas.study.opening import open_test
     from snn_nas.study.picture import save
     from snn_nas.study.record import summarise
     from snn_nas.study.table import table
 
     if opened:
-        with console.status("Measuring the final networks on the test split"):
-            open_test(study)
+        _open(study, console)
     record = summarise(study)
     write_json(folder / RECORD, record)
     text = table(record)

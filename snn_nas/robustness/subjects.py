@@ -82,9 +82,10 @@ def of_study(folder: Path, groups: Sequence[str], split: str = "validation") -> 
     if not noted(folder / STUDY, "finished"):
         raise UserError(f"the study in {folder} is unfinished: run its command again, which goes on with it")
     journal = Journal(folder / JOURNAL).read()
-    if split == "test" and not any("test" in record for record in journal):
-        raise UserError(f"the study in {folder} has not opened its test split yet: run its command without --no-test")
     records = [record for record in journal if record.get("phase") == "final"]
+    known = {key for record in journal for key in record.get("test", {})}
+    if split == "test" and any(record["key"] not in known for record in records):
+        raise UserError(f"the study in {folder} has not opened its test split yet: run its command without --no-test")
     names = list(dict.fromkeys(record["contestant"] for record in records))
     for group in groups:
         if group not in names:

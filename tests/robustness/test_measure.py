@@ -233,10 +233,13 @@ def test_a_run_that_diverged_is_named_and_counts_as_nothing(tmp_path: Path) -> N
 def test_the_test_split_waits_for_the_studys_own_opening_and_is_written_down(tmp_path: Path) -> None:
     studied(tmp_path)
     words = ["robustness", str(tmp_path), "--of", "bp", "--split", "test", *LITTLE]
+    journal = Journal(tmp_path / "journal.jsonl")
+    *measured, last = [record["key"] for record in journal.read() if record.get("phase") == "final"]
+    journal.append({"test": dict.fromkeys(measured, 0.1)})
     with pytest.raises(UserError, match="has not opened its test split yet"):
         CliRunner().invoke(cli, words, catch_exceptions=False)
     assert not (tmp_path / "robustness").exists()
-    Journal(tmp_path / "journal.jsonl").append({"test": {}})
+    journal.append({"test": {last: 0.1}})
     assert CliRunner().invoke(cli, words, catch_exceptions=False).exit_code == 0
     record = json.loads((tmp_path / "robustness" / "robustness.json").read_text())
     assert [each["reason"] for each in record["test_opened"]] == ["robustness of final networks"]

@@ -104,15 +104,27 @@ def test_a_real_study_end_to_end(tmp_path: Path) -> None:
         open_test(study)
     assert study.run() is True
     assert summarise(study)["measured_on"] == "validation"
-    found = open_test(study)
+
+    def die(job: Job, accuracy: float, left: int) -> None:
+        assert left == len(study.results) - 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_test(study, die)  # the machine goes down once one network is measured
+    study = Study(small, tmp_path / "one")
+    assert measured(study) is None
+    assert summarise(study)["measured_on"] == "validation"
+    seen: list[str] = []
+    found = open_test(study, lambda job, accuracy, left: seen.append(job.key))
     assert set(found) == set(study.results)
-    assert len(openings(study)) == 1
+    assert len(seen) == len(found) - 1
+    assert len(openings(study)) == 2
 
     again = Study(small, tmp_path / "one")  # as a second command would
     assert again.done
     assert measured(again) == found
     assert open_test(again) == found
-    assert len(openings(again)) == 1
+    assert len(openings(again)) == 2
 
     record = summarise(again)
     json.dumps(record, allow_nan=False)
@@ -123,7 +135,7 @@ def test_a_real_study_end_to_end(tmp_path: Path) -> None:
     assert all(each["significant"] is None for each in record["accuracy"])  # two runs claim nothing
     text = table(record)
     assert "no claim: 2 runs, 6 are needed" in text
-    assert "opened 1 time" in text
+    assert "opened 2 times" in text
 
     # two at once, in processes of their own: the same numbers, bit for bit
     parallel = Study(small, tmp_path / "two")
