@@ -18,16 +18,16 @@ from neurons.dynamics import Drive, Dynamics, State
 
 
 class Kernels(Protocol):
-    """What `fused_cpu` and `fused_gpu` offer: for currents as `_laid_out` leaves them, and plif's `rate = 1 / tau`."""
+    """What `fused_cpu` and `fused_gpu` offer, for currents as `_laid_out` leaves them; `rate` is plif's 1 / tau."""
 
     def obstacle(self, dtype: torch.dtype | None) -> str | None:
         """Why they cannot run, as the end of a sentence; None where they can. No type stands for one that they take."""
 
-    def forward(self, dynamics: Dynamics, rate: float | None, drive: Drive) -> tuple[Tensor, Tensor | None]:
+    def forward(self, dynamics: Dynamics, rate: Tensor | None, drive: Drive) -> tuple[Tensor, Tensor | None]:
         """Spikes `[T, B, ...]`, and their trace where the drive asks for one."""
 
     def backward(
-        self, dynamics: Dynamics, rate: float | None, drive: Drive, grad: Tensor
+        self, dynamics: Dynamics, rate: Tensor | None, drive: Drive, grad: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """The gradients of the current, of its shape, and of a rate, from that of the spikes, laid out as they are."""
 
@@ -51,7 +51,7 @@ def run(dynamics: Dynamics, drive: Drive, w: Tensor | None) -> tuple[Tensor, Ten
         spikes, trace = _Fused.apply(drive.current, rate, dynamics, drive)  # type: ignore[no-untyped-call]
         return spikes, trace
     drive = replace(drive, current=_laid_out(drive))
-    return _kernels(drive.current.device).forward(dynamics, _number(rate), drive)
+    return _kernels(drive.current.device).forward(dynamics, rate, drive)
 
 
 def advance(dynamics: Dynamics, current: Tensor, state: State) -> tuple[Tensor, State]:
@@ -95,9 +95,9 @@ class _Fused(torch.autograd.Function):
         ctx: Any, current: Tensor, rate: Tensor | None, dynamics: Dynamics, drive: Drive
     ) -> tuple[Tensor, Tensor | None]:
         current = _laid_out(drive)
-        ctx.save_for_backward(current)
-        ctx.dynamics, ctx.rate, ctx.steps = dynamics, _number(rate), drive.steps
-        spikes, trace = _kernels(current.device).forward(dynamics, ctx.rate, replace(drive, current=current))
+        ctx.save_for_backward(current, rate)
+        ctx.dynamics, ctx.steps = dynamics, drive.steps
+        spikes, trace = _kernels(current.device).forward(dynamics, rate, replace(drive, current=current))
         if trace is not None:
             ctx.mark_non_differentiable(trace)
         return spikes, trace
@@ -105,19 +105,16 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, Tensor | None, None, None]:
-        drive = Drive(ctx.saved_tensors[0], ctx.steps)
+        current, rate = ctx.saved_tensors
+        drive = Drive(current, ctx.steps)
         frame = drive.frame
         if grad.stride(0) == 0:  # of a mean over time: one frame for all steps
             same = grad[0].stride() == frame.stride()
             grad = (grad[0] if same else torch.empty_like(frame).copy_(grad[0])).expand_as(grad)
         elif grad[0].stride() != frame.stride() or grad.stride(0) != frame.numel():
             grad = drive.empty_sequence().copy_(grad)
-        grad_current, grad_rate = _kernels(grad.device).backward(ctx.dynamics, ctx.rate, drive, grad)
+        grad_current, grad_rate = _kernels(grad.device).backward(ctx.dynamics, rate, drive, grad)
         return grad_current, grad_rate, None, None
-
-
-def _number(rate: Tensor | None) -> float | None:
-    return None if rate is None else float(rate.detach())
 
 
 @overload

@@ -64,7 +64,7 @@ def obstacle(dtype: torch.dtype | None) -> str | None:
     return None
 
 
-def forward(dynamics: Dynamics, rate: float | None, drive: Drive) -> tuple[Tensor, Tensor | None]:
+def forward(dynamics: Dynamics, rate: Tensor | None, drive: Drive) -> tuple[Tensor, Tensor | None]:
     """See `fused.Kernels`."""
     spikes = drive.empty_sequence()
     trace = None if drive.trace is None else drive.empty_sequence()
@@ -73,7 +73,7 @@ def forward(dynamics: Dynamics, rate: float | None, drive: Drive) -> tuple[Tenso
     return spikes, trace
 
 
-def backward(dynamics: Dynamics, rate: float | None, drive: Drive, grad: Tensor) -> tuple[Tensor, Tensor | None]:
+def backward(dynamics: Dynamics, rate: Tensor | None, drive: Drive, grad: Tensor) -> tuple[Tensor, Tensor | None]:
     """See `fused.Kernels`."""
     summed = drive.steps is not None
     grad_current = torch.empty_like(drive.current) if summed else drive.empty_sequence()
@@ -104,9 +104,9 @@ def step_back(dynamics: Dynamics, u: Tensor, grad: Tensor) -> Tensor:
     return grad_current
 
 
-def _neuron(dynamics: Dynamics, rate: float | None, trace: float | None) -> _Neuron:
-    leak = dynamics.tau if rate is None else rate
-    inverse = 1.0 / leak if rate is None else rate
+def _neuron(dynamics: Dynamics, rate: Tensor | None, trace: float | None) -> _Neuron:
+    leak = dynamics.tau if rate is None else float(rate.detach())
+    inverse = 1.0 / leak if rate is None else leak
     if dynamics.kind == "if":
         charge, leak, gain, decay = _IF, 0.0, 1.0, 1.0
     else:

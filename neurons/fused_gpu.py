@@ -59,9 +59,9 @@ def options(dynamics: Dynamics, drive: Drive, learned: bool, wide: int) -> tuple
     return ("-std=c++14", "-fmad=false", *(f"-D{name}={int(value)}" for name, value in macros.items()))
 
 
-def constants(dynamics: Dynamics, rate: float | None, trace: float | None) -> tuple[float, ...]:
-    """The kernels' first arguments, in their order."""
-    inverse = 1.0 / dynamics.tau if rate is None else rate  # torch too multiplies by the inverse on a GPU
+def constants(dynamics: Dynamics, trace: float | None) -> tuple[float, ...]:
+    """The kernels' first arguments, in their order; a learned rate comes after them, and takes the place of some."""
+    inverse = 1.0 / dynamics.tau  # torch too multiplies by the inverse on a GPU
     gain = inverse if dynamics.decay_input else 1.0
     return (
         *(inverse, gain, 1.0 - inverse, dynamics.threshold),
@@ -77,7 +77,7 @@ def width(size: int, steps: int, itemsize: int, *tensors: Tensor | None) -> int:
     return 1 << (wide.bit_length() - 1)
 
 
-def forward(dynamics: Dynamics, rate: float | None, drive: Drive) -> tuple[Tensor, Tensor | None]:
+def forward(dynamics: Dynamics, rate: Tensor | None, drive: Drive) -> tuple[Tensor, Tensor | None]:
     """See `fused.Kernels`."""
     spikes = drive.empty_sequence()
     trace = None if drive.trace is None else drive.empty_sequence()
@@ -85,7 +85,7 @@ def forward(dynamics: Dynamics, rate: float | None, drive: Drive) -> tuple[Tenso
     return spikes, trace
 
 
-def backward(dynamics: Dynamics, rate: float | None, drive: Drive, grad: Tensor) -> tuple[Tensor, Tensor | None]:
+def backward(dynamics: Dynamics, rate: Tensor | None, drive: Drive, grad: Tensor) -> tuple[Tensor, Tensor | None]:
     """See `fused.Kernels`."""
     grad_current = drive.empty_sequence() if drive.steps is None else torch.empty_like(drive.current)
     partial = None if rate is None else grad.new_zeros(_blocks(drive.frame.numel(), 1), dtype=torch.float32)
@@ -105,7 +105,7 @@ def _blocks(size: int, wide: int) -> int:
 
 
 def _launch(
-    name: str, dynamics: Dynamics, rate: float | None, drive: Drive, rest: tuple[Tensor | int | None, ...]
+    name: str, dynamics: Dynamics, rate: Tensor | None, drive: Drive, rest: tuple[Tensor | int | None, ...]
 ) -> None:
     import cupy
     import numpy
@@ -115,7 +115,8 @@ def _launch(
         return
     tensors = (drive.current, *(arg for arg in rest if isinstance(arg, Tensor)))
     wide = width(size, drive.length, drive.current.itemsize, *tensors)
-    args = (*constants(dynamics, rate, drive.trace), size, drive.current, drive.time_stride, *rest)
+    rate = None if rate is None else rate.to(device, torch.float32)
+    args = (*constants(dynamics, drive.trace), rate, size, drive.current, drive.time_stride, *rest)
     index = device.index if device.index is not None else torch.cuda.current_device()
     stream = torch.cuda.current_stream(device).cuda_stream
     with cupy.cuda.Device(index), cupy.cuda.ExternalStream(stream, index):

@@ -54,11 +54,16 @@ struct Neuron {
     float leak, gain, decay, threshold, sharpness, rho, beta, trace_decay;
 };
 
-/* the same as arguments */
+/* The same as arguments. A learned leak stays where it is, in `rate`, so that nobody waits for it; gain and decay follow. */
 #define NEURON \
     const float leak, const float gain, const float decay, const float threshold, const float sharpness, \
-    const float rho, const float beta, const float trace_decay
+    const float rho, const float beta, const float trace_decay, const float *__restrict__ rate
+#if LEARNED
+#define P \
+    const Neuron p = {*rate, CHARGE == 1 ? *rate : 1.0f, 1.0f - *rate, threshold, sharpness, rho, beta, trace_decay}
+#else
 #define P const Neuron p = {leak, gain, decay, threshold, sharpness, rho, beta, trace_decay}
+#endif
 
 static __device__ __forceinline__ float charge(const Neuron &p, float x, float v) {
 #if CHARGE == 0

@@ -96,9 +96,9 @@ def signal_at_membrane(neurons: Population, psi: Tensor, signal: Tensor) -> Tens
 
 def membrane_trace(neurons: Population, T: int, like: Tensor) -> Tensor:
     """K `[T, T]`, with eps = K x: the membrane's response at the row's step to an input at the column's."""
-    step = torch.arange(T, dtype=torch.float64)
+    step = torch.arange(T, dtype=torch.float64, device=like.device)
     gap = step.unsqueeze(1) - step
-    decay, gain = float(neurons.decay), float(neurons.gain)
+    decay, gain = (each.double() if isinstance(each, Tensor) else each for each in (neurons.decay, neurons.gain))
     return torch.where(gap >= 0, gain * decay ** gap.clamp_min(0), 0.0).to(like)
 
 

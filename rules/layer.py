@@ -174,10 +174,11 @@ class Layer(nn.Module):
         carries = self.pair.transport != "none"
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._differentiable_in_a_step):
             trace: Tensor | float = 1.0
-            norm_trace, decay = moment.norm, 0.0
+            norm_trace = moment.norm
+            decay: Tensor | float = 0.0
             if self.rule.traced and self.population is not None:
                 rate = self.population.decay
-                decay = rate.item() if isinstance(rate, Tensor) else rate
+                decay = rate.detach().double() if isinstance(rate, Tensor) else rate  # where it lies: none waits for it
                 trace = decay * moment.trace + (x.detach() if drive is None else 1.0)
             if drive is None:
                 source = x if carries else x.detach()
@@ -187,7 +188,7 @@ class Layer(nn.Module):
                 else:
                     current = normed_step(self.norm, current, self.T)
             else:
-                current = _weighed(drive, float(trace))
+                current = _weighed(drive, trace)
             own = current
             for shortcut in shortcuts:
                 current = current + (shortcut if carries else shortcut.detach())
@@ -218,7 +219,7 @@ class Layer(nn.Module):
         self.record = None
 
 
-def _weighed(x: Tensor, weight: float) -> Tensor:
+def _weighed(x: Tensor, weight: Tensor | float) -> Tensor:
     """x, with its gradient times `weight`."""
     x = x.view_as(x)
     if x.requires_grad:

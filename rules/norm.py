@@ -37,11 +37,13 @@ class NormTrace(NamedTuple):
 
     value: Tensor | float = 0.0
     """Of the current in units of its spread, `[B, C, ...]`."""
-    one: float = 0.0
+    one: Tensor | float = 0.0
     """Of the number 1."""
 
 
-def traced_step(norm: nn.Module, current: Tensor, T: int, before: NormTrace, decay: float) -> tuple[Tensor, NormTrace]:
+def traced_step(
+    norm: nn.Module, current: Tensor, T: int, before: NormTrace, decay: Tensor | float
+) -> tuple[Tensor, NormTrace]:
     """`normed_step`; scale and shift take an error with the traces of what they are multiplied by, as weights do."""
     if not (isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and norm.training):
         return normed_step(norm, current, T), before
@@ -55,7 +57,7 @@ class _Scale(torch.autograd.Function):
     """y = weight x + bias, whose gradients are the error's product with traces of x and of 1."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, trace: Tensor, one: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, trace: Tensor, one: Tensor | float) -> Tensor:
         ctx.save_for_backward(weight, trace)
         ctx.one = one
         return x * per_channel(weight, x, 1) + per_channel(bias, x, 1)

@@ -7,10 +7,13 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurons.errors import UserError
 from snn_nas.nni.lifeline import die_with_parent
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def main() -> int:
@@ -35,12 +38,13 @@ class Report:
     def __init__(self) -> None:
         self.began = self.said = time.monotonic()
 
-    def __call__(self, done: int, total: int, loss: float) -> None:
-        """A step was done."""
+    def __call__(self, done: int, total: int, loss: Tensor) -> None:
+        """A step was done; its loss is read where it is said, since a GPU is waited for then."""
         now = time.monotonic()
         if now - self.said >= 1.0 or done == total:
             self.said = now
-            shown = loss if math.isfinite(loss) else 0.0
+            value = float(loss)
+            shown = value if math.isfinite(value) else 0.0
             say({"done": done, "total": total, "seconds": now - self.began, "loss": shown})
 
 

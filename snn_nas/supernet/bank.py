@@ -101,8 +101,8 @@ class Bank:
             self._networks[genotype.digest] = made
         return self._networks[genotype.digest]
 
-    def learn(self, genotype: Genotype, images: Tensor, labels: Tensor) -> float:
-        """One batch through one network: each layer learns by its own rule. The loss.
+    def learn(self, genotype: Genotype, images: Tensor, labels: Tensor) -> Tensor:
+        """One batch through one network: each layer learns by its own rule. The loss, `[]`.
 
         Rules that would learn layer by layer before the others (STDP, SoftHebb) take part in each batch instead: what
         lies below them is still changing, but there is no time to wait for it.
@@ -113,7 +113,7 @@ class Bank:
         loss = learn(network, images, labels, self.training)
         for layer in network:
             self._optimisers[layer].step()
-        return float(loss)
+        return loss
 
     @torch.no_grad()
     def score(self, genotype: Genotype, images: Tensor, labels: Tensor) -> Score:

@@ -26,18 +26,17 @@ from snn_nas.supernet.mixture import Mixture
 from snn_nas.training import fit_encoding
 from snn_nas.training_settings import Training
 
-OnStep = Callable[[int, int, float], None]
-"""Called with the steps that are done, all steps, and the loss."""
+OnStep = Callable[[int, int, Tensor], None]
+"""Called with the steps that are done, all steps, and the loss `[]`, for which a GPU is waited where it is read."""
 
 
-def architecture_gradient(mixture: Mixture, images: Tensor, labels: Tensor, training: Training) -> float:
-    """Fill the gradients of the architecture weights with the exact ones of the loss on a batch. Returns the loss."""
+def architecture_gradient(mixture: Mixture, images: Tensor, labels: Tensor, training: Training) -> None:
+    """Fill the gradients of the architecture weights with the exact ones of the loss on a batch."""
     with mixture.exactly():
         loss = loss_of(mixture(images), labels, training)
     found = torch.autograd.grad(loss, list(mixture.architecture), allow_unused=True)
     for weights, gradient in zip(mixture.architecture, found, strict=True):
         weights.grad = gradient
-    return float(loss.detach())
 
 
 def search(
@@ -78,7 +77,7 @@ def search(
             if epoch >= warmup * training.epochs:
                 architecture_gradient(mixture, *next(others), training)
                 adam.step()
-            loss = float(learn(mixture, images, labels, training))
+            loss = learn(mixture, images, labels, training)
             optimisers.step()
             done += 1
             if on_step is not None:

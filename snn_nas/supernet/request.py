@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from neurons.errors import UserError
 from snn_nas.batches import batches, per_pass
@@ -102,7 +103,7 @@ def evolved(
     )
     first = min(training.epochs - 1, round(request["warmup"] * training.epochs))
     due = [0] * first + _spread(int(request["generations"]), training.epochs - first)
-    total, done, loss = steps + sum(due), 0, 0.0
+    total, done, loss = steps + sum(due), 0, torch.zeros(())
     seen = held.first(int(request["images"]))
     augmentation = data.augmentation if training.augment else None
 
@@ -110,7 +111,7 @@ def evolved(
         images, labels = next(seen.batches(len(seen), device=bank.device))
         return [bank.score(network, images, labels) for network in networks]
 
-    def step(loss: float) -> None:
+    def step(loss: Tensor) -> None:
         nonlocal done
         done += 1
         if on_step is not None:

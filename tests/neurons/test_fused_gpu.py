@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 
@@ -83,14 +84,15 @@ static struct { long long x; } blockIdx, threadIdx;
 """
 # neuron by neuron: a block of one thread, so that nothing has to wait for another
 LOOP = """
+#define CONSTANTS leak, gain, decay, threshold, sharpness, rho, beta, trace_decay, rate
 extern "C" void host_forward(NEURON, long long size, const float *x, long long xs, float *s, float *r) {
     for (blockIdx.x = 0; blockIdx.x * WIDE < size; blockIdx.x++)
-        forward(leak, gain, decay, threshold, sharpness, rho, beta, trace_decay, size, x, xs, s, r);
+        forward(CONSTANTS, size, x, xs, s, r);
 }
 extern "C" void host_backward(NEURON, long long size, const float *x, long long xs, const float *g, long long gs,
                               float *gx, float *partial) {
     for (blockIdx.x = 0; blockIdx.x * WIDE < size; blockIdx.x++)
-        backward(leak, gain, decay, threshold, sharpness, rho, beta, trace_decay, size, x, xs, g, gs, gx, partial);
+        backward(CONSTANTS, size, x, xs, g, gs, gx, partial);
 }
 """
 
@@ -104,9 +106,10 @@ def _on_host(folder: Path, options: tuple[str, ...]) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def _call(function: Any, dynamics: Dynamics, rate: float | None, *args: Any) -> None:
-    constants = map(ctypes.c_float, fused_gpu.constants(dynamics, rate, 0.5))
-    function(*constants, *(ctypes.c_longlong(a) if isinstance(a, int) else ctypes.c_void_p(a.data_ptr()) for a in args))
+def _call(function: Any, dynamics: Dynamics, *args: torch.Tensor | int | None) -> None:
+    """Arguments as `_launch` hands them to CuPy: `numpy.int64` for what is no real number."""
+    constants = map(ctypes.c_float, fused_gpu.constants(dynamics, 0.5))
+    function(*constants, *(ctypes.c_int64(int(fused_gpu._argument(each, numpy))) for each in args))
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
@@ -129,7 +132,7 @@ def test_its_mathematics_is_that_of_the_plain_loop(name: str, settings: dict[str
     leaf = x.clone().requires_grad_()
     spikes, trace = p.forward_with_trace(leaf, 0.5)
     spikes.backward(weight)
-    rate = None if p.w is None else float(p.w.detach().sigmoid())
+    rate = None if p.w is None else p.w.detach().sigmoid()
 
     host = _on_host(tmp_path, _options(name, wide, Drive(x, None, 0.5), **settings))
     found, low, grad, partial = (torch.empty_like(x) for _ in range(4))
@@ -141,7 +144,7 @@ def test_its_mathematics_is_that_of_the_plain_loop(name: str, settings: dict[str
     assert_close(grad, leaf.grad)
     if p.w is not None and rate is not None:
         assert p.w.grad is not None
-        mine = float(partial.flatten()[: size // wide].sum()) * rate * (1 - rate)
+        mine = float(partial.flatten()[: size // wide].sum() * rate * (1 - rate))
         assert abs(mine - float(p.w.grad)) < 1e-5 * float(leaf.grad.abs().sum())
 
 

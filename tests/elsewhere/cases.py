@@ -1,12 +1,13 @@
 """Everything that trains or measures does so on a device of its own, and comes to what the CPU comes to.
 
-The device is a pretended one: see `tests.elsewhere`. Attacks are not among it, since their library asks CUDA by name.
+The device is a pretended one: see `device.py`. Attacks are not among it, since their library asks CUDA by name.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from snn_nas.genotype import parse
 from snn_nas.network import Network
 from snn_nas.nni.study import build_space
 from snn_nas.supernet import request
-from tests.elsewhere import NAME, here
+from tests.elsewhere.device import NAME, here, register
 
 FEW = {"data": "digits", "train": 96, "epochs": 1, "batch_size": 32, "energy_images": 20, "backend": "torch"}
 MIX = (
@@ -33,6 +34,9 @@ MIX = (
 )
 PAIRS = [Pair(rule, way) for rule in rules().values() if not rule.readout for way in rule.transports]
 FEEDBACK = ["dfa(feedback=learned)", "dfa(feedback=shared)", "eprop(feedback=shared)", "eprop(feedback=random)"]
+
+
+register()
 
 
 class Settings(EvaluationSettings):
@@ -107,11 +111,22 @@ def test_the_device_refuses_what_a_real_one_refuses_and_counts_what_is_waited_fo
 
 @pytest.mark.parametrize("name", [*(each.name for each in PAIRS), *FEEDBACK])
 def test_every_rule_learns_the_same_there(name: str) -> None:
-    """Above a layer that lives by what it transports, if anything, and below one that transports an error to it."""
+    """On neurons with a learned time constant, above a layer that lives by what it transports, if anything, and below
+    one that transports an error to it. However many batches there are, Python waits no more often: for a GPU that has
+    nothing left to do.
+    """
     lonely = name.partition("(")[0] in {each.name for each in PAIRS if each.transport == "none"}
-    layers = ("c=8,k=3", "frozen" if lonely else "usf"), ("c=8,down=avg", name), ("c=8,k=3", "usf")
-    text = "; ".join(f"conv({more})@{rule}/lif(threshold=0.5)" for more, rule in layers)
-    assert_same(lambda device: state(trained(device, f"chain(T=2) {{ {text}; readout(grid=2)@delta~usf }}")[0]))
+    lif, plif = "lif(threshold=0.5)", "plif(threshold=0.5)"
+    layers = ("c=8,k=3", "frozen" if lonely else "usf", lif), ("c=8,down=avg", name, plif), ("c=8,k=3", "usf", lif)
+    text = "; ".join(f"conv({more})@{rule}/{neuron}" for more, rule, neuron in layers)
+
+    def measured(device: str, train: int) -> dict[str, Tensor]:
+        return state(trained(device, f"chain(T=2) {{ {text}; readout(grid=2)@delta~usf }}", train=train)[0])
+
+    waits = assert_same(partial(measured, train=64))
+    with here() as longer:
+        measured(NAME, 128)
+    assert len(waits) == len(longer)
 
 
 @pytest.mark.parametrize("encoding", ["direct", "whiten", "onoff", "poisson", "latency"])
@@ -136,7 +151,9 @@ def test_every_way_to_train_is_the_same_there(given: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "space", [{"name": "nb201"}, {"name": "darts", "cells": [4], "channels": [4], "T": [2]}], ids=lambda it: it["name"]
+    "space",
+    [{"name": "nb201"}, {"name": "darts", "cells": [3], "nodes": 2, "channels": [4], "T": [2]}],
+    ids=lambda it: it["name"],
 )
 def test_cells_are_the_same_there(space: dict[str, Any]) -> None:
     """An auxiliary head where there is one, and dropped paths."""
@@ -146,12 +163,13 @@ def test_cells_are_the_same_there(space: dict[str, Any]) -> None:
 
 
 def test_nothing_is_waited_for_within_an_epoch() -> None:
-    """However many batches it has: Python only waits for a GPU that has nothing left to do."""
-    long = {
-        images: assert_same(lambda device, images=images: {"": trained(device, mix(), train=images)[1].name})
-        for images in (64, 256)
-    }
-    assert len(long[64]) == len(long[256]) < 20
+    waits = []
+    for images in (64, 192):
+        with here() as waited:
+            trained(NAME, mix(), train=images)
+        waits.append(waited)
+    assert waits[0] == waits[1]
+    assert len(waits[0]) < 20
 
 
 @pytest.mark.parametrize("robustness", ["noise", "pgd"])
@@ -203,13 +221,19 @@ def test_what_is_exported_from_there_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("procedure", ["darts", "eg_nas"])
 def test_supernets_are_the_same_there(procedure: str) -> None:
+    """And wait for nothing while they learn."""
     space = {
         "name": "chain", "data": "digits", "depth": [2], "ops": ["conv"], "widths": [8], "kernels": [3], "skips": [0],
         "downs": ["avg", "none"], "T": [2], "encodings": ["direct"], "grid": 2, "readouts": ["frsf"],
         "rules": ["frsf", "local", "stdp", "frozen"], "neurons": ["lif(threshold=0.5)"],
     }  # fmt: skip
     asked = {
-        "procedure": procedure, "seed": 0, "epochs": 1, "layers": 200, "warmup": 1, "architecture_lr": 0.01,
-        "population": 4, "generations": 2, "sigma": 0.5, "diversity": 0.1, "images": 50,
+        "procedure": procedure, "seed": 0, "epochs": 2, "layers": 200, "warmup": 0.5, "architecture_lr": 0.01,
+        "population": 5, "generations": 1, "sigma": 0.5, "diversity": 0.1, "images": 20,
     }  # fmt: skip
-    assert_same(lambda device: request.run(asked, build_space(space), settings(device, {})))
+
+    def measured(device: str, train: int) -> dict[str, Any]:
+        return request.run(asked, build_space(space), settings(device, {"train": train}))
+
+    short, long = (assert_same(partial(measured, train=train)) for train in (64, 192))
+    assert len(short) == len(long)

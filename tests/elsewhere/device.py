@@ -65,7 +65,7 @@ class Elsewhere(Tensor):
 @contextmanager
 def here() -> Iterator[list[str]]:
     """Within, there is a device `elsewhere`. Gives the names of all operations for which Python waited for it."""
-    _register()
+    register()
     mode = _Mode()
     with mode:
         yield mode.waits
@@ -122,8 +122,8 @@ def _refuse_two_devices(func: Any, given: Sequence[Any], args: Any) -> None:
 
 
 @cache
-def _register() -> None:
-    """Once a process: torch learns the device's name, and that its random numbers are the CPU's."""
+def register() -> None:
+    """Once, before the process's first backward pass: torch learns the name, and that random numbers are the CPU's."""
     _setup_privateuseone_for_python_backend(NAME)
     module: Any = getattr(torch, NAME)
     functions: dict[str, Callable[..., Any]] = {
