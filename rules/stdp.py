@@ -120,7 +120,7 @@ def pair_sum(synapse: Synapse, record: Record, gate: Tensor, *, tau: float, plus
         pre = record.input * ((plus - minus * decay) * tau)
         post = record.output.sum(0) * gate
     else:
-        pairs = window(len(record.input), tau, plus, minus).to(record.input)
+        pairs = window(len(record.input), tau, plus, minus).to(record.input, non_blocking=True)
         pre = (pairs @ record.input.flatten(1)).view_as(record.input).flatten(0, 1)
         post = (record.output * gate).flatten(0, 1)
     return correlate(synapse, pre - per_channel(channel_mean(pre), pre, 1), post)

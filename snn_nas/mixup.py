@@ -31,7 +31,7 @@ def mixup(
     """
     entropy = int(torch.randint(2**62, (), generator=generator))
     share = float(np.random.default_rng(entropy).beta(alpha, alpha))
-    other = torch.randperm(len(labels), generator=generator).to(images.device)
+    other = torch.randperm(len(labels), generator=generator).to(images.device, non_blocking=True)
     along = images.dim() - 4
     target = F.one_hot(labels, classes).float()
     return (

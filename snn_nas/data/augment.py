@@ -60,4 +60,4 @@ def _covered(images: Tensor, length: int, side: int, generator: torch.Generator)
 def _integers(images: Tensor, below: int, generator: torch.Generator) -> Tensor:
     """One random integer from `[0, below)` per item, on the images' device."""
     drawn = torch.randint(below, (len(images),), generator=generator, device=generator.device)
-    return drawn.to(images.device)
+    return drawn.to(images.device, non_blocking=True)  # or Python waits until the GPU has done the batch before

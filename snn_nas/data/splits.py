@@ -80,7 +80,8 @@ class Split:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         order = None
         if generator is not None:
-            order = torch.randperm(len(self), generator=generator, device=generator.device).to(self.images.device)
+            order = torch.randperm(len(self), generator=generator, device=generator.device)
+            order = order.to(self.images.device, non_blocking=True)
         end = len(self) - len(self) % batch_size if drop_last else len(self)
         for start in range(0, end, batch_size):
             chosen = slice(start, start + batch_size) if order is None else order[start : start + batch_size]

@@ -86,7 +86,7 @@ class _Mode(TorchDispatchMode):
         if not from_there and not to_there:
             return func(*args, **named)
         _refuse_two_devices(func, given, args)
-        if func in _READS or (from_there and to_there is False):
+        if _waits(func, args, named, from_there, to_there):
             self.waits.append(str(func))
         inside, named_inside = tree.tree_map(_inside, (args, named))
         out = func(*inside, **named_inside)
@@ -96,6 +96,21 @@ class _Mode(TorchDispatchMode):
             return out
         outside = tree.tree_map(lambda each: Elsewhere(each) if isinstance(each, Tensor) else each, out)
         return return_and_correct_aliasing(func, args, named, outside) if from_there else outside
+
+
+def _waits(func: Any, args: Any, named: Mapping[str, Any], from_there: bool, to_there: bool | None) -> bool:
+    """Whether Python waits until a GPU has done all it was given to do: for numbers from it, and for copies to it that
+    are not `non_blocking`, among them indices on the CPU.
+    """
+    if func in _INDEXED and isinstance(args[0], Elsewhere):
+        indices = [each for each in args[1] if each is not None]
+        return any(not isinstance(each, Elsewhere) or each.dtype in (torch.bool, torch.uint8) for each in indices)
+    if func is _ops.copy_.default:
+        into, source = (isinstance(each, Elsewhere) for each in args[:2])
+        return into != source and (source or not (named.get("non_blocking") or any(args[2:])))
+    if func is _ops._to_copy.default and to_there and not from_there:
+        return not named.get("non_blocking")
+    return func in _READS or (from_there and to_there is False)
 
 
 def _is_there(device: Any) -> bool:
