@@ -168,11 +168,13 @@ def test_every_way_to_train_is_the_same_there(given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "space",
-    [{"name": "nb201"}, {"name": "darts", "cells": [3], "nodes": 1, "channels": [4], "T": [2]}],
+    [{"name": "nb201"}, {"name": "darts", "cells": [3], "nodes": 1, "channels": [16], "T": [2]}],
     ids=lambda it: it["name"],
 )
 def test_cells_are_the_same_there(space: dict[str, Any]) -> None:
-    """An auxiliary head where there is one, and dropped paths."""
+    """An auxiliary head where there is one, and dropped paths. (With fewer channels, oneDNN breaks under what is not
+    spared it elsewhere than on a CPU: see `rules.synapse.seen`.)
+    """
     genotype = str(build_space({**space, "data": "digits"}).sample(random.Random(3)))
     given = {"batch_size": 16, "auxiliary": 0.4, "drop_path": 0.2}
     assert_same_without_waiting(lambda device, train: state(trained(device, genotype, train=train // 4, **given)[0]))
