@@ -66,7 +66,7 @@ def plot(
         low = np.floor(4 * min(np.mean(rows, 0)[19] for rows in curves.values())) / 4
         high = max(np.mean(rows, 0).max() for rows in curves.values())
         if ceiling is not None:
-            high, above = ceiling, ceiling + 0.01 * (ceiling - low)
+            high, above = max(high, ceiling), ceiling + 0.01 * (ceiling - low)
             axes.axhline(ceiling, color=LIGHT.muted, linewidth=0.9, linestyle=(0, (4, 3)))
             axes.text(3, above, "what validates best of all", color=LIGHT.muted, fontsize=8, va="bottom")
         axes.set(xlim=(0, max(len(row) for rows in curves.values() for row in rows)))
