@@ -129,6 +129,9 @@ def test_its_mathematics_is_that_of_the_plain_loop(name: str, settings: dict[str
     torch.manual_seed(0)
     x, weight = torch.randn(length, size) * 1.5 + 0.3, torch.randn(length, size)
     p = population.build(name, settings, backend="plain")
+    if p.w is not None:
+        with torch.no_grad():
+            p.w.add_(0.7)  # or the rate is still 1 / tau, which the kernels have as a constant
     leaf = x.clone().requires_grad_()
     spikes, trace = p.forward_with_trace(leaf, 0.5)
     spikes.backward(weight)
