@@ -18,6 +18,25 @@ def test_the_page_is_what_its_script_writes() -> None:
     assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run: python docs/make_rule_table.py"
 
 
+def test_what_the_page_says_in_words_is_so() -> None:
+    """The figures follow the table by themselves; what is said of them does not."""
+    networks = list(entries())
+    worth = {rule: [each or 0.0 for each in row] for rule, row in script.effects(networks).items()}
+    needs_none = ("softhebb", "frozen", "stdp")
+    assert min(worth["frsf"][2], worth["local"][2]) > max(worth[rule][2] for rule in needs_none)
+    for column in range(2):
+        assert worth["stdp"][column] > max(worth["local"][column] - 0.5, worth["frozen"][column])
+    assert min(worth["stdp"][4], worth["softhebb"][4]) >= worth["frsf"][4]
+
+    def above(rule: str) -> float:
+        found = [one.held_out for one in networks if one.rules[1:] == (rule, "stdp")]
+        return 100 * sum(found) / len(found)
+
+    assert min(above("softhebb"), above("stdp")) > above("frozen") + 2
+    for rule in worth.keys() - {"frsf", *needs_none}:
+        assert above(rule) < above("frozen") + 1
+
+
 def _entry(rules: tuple[str, ...], held_out: float) -> Entry:
     """A network with these rules; `frsf` stands where an error passes."""
     layers = "; ".join(f"conv(c=8)@{rule}/lif" for rule in rules)
