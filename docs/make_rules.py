@@ -24,7 +24,7 @@ from rules.registry import SHORT, TRANSPORTS, Declaration, Pair, pair, rules
 HERE = Path(__file__).parent
 PAGE, PICTURES = HERE / "rules.md", HERE / "images" / "rules"
 RECORD = HERE.parent / "benchmarks" / "results" / "rules_learn.json"
-STUDY = RECORD.with_name("study_fashion_mnist") / "study.json"
+STUDIES = [RECORD.with_name(name) / "study.json" for name in ("study_fashion_mnist", "study_cifar10_small")]
 WORTH = HERE / "images" / "rules_learn.png"
 GROUPS = {
     "only": "every hidden layer under a rule that no error crosses",
@@ -163,20 +163,21 @@ def devices(record: dict[str, Any]) -> str:
 
 
 def behind(record: dict[str, Any]) -> str:
-    """Which rules are not known to be worth more than `frozen`: here, and in the study on Fashion-MNIST."""
+    """Which rules are not known to be worth more than `frozen`: here, and in the studies."""
     from snn_nas.study.statistics import family
 
     rows = {row["contestant"]: row for row in record["rows"] if row["group"] != "first"}
     below = [f"`{name}`" for name, row in rows.items() if name != "frozen" and row["over_frozen"] <= 0.0]
     text = f"**Not above `frozen`:** {', '.join(below) or 'none'}."
-    study = json.loads(STUDY.read_text(encoding="utf-8")) if STUDY.exists() else {}
-    if study.get("measured_on") == "test":
+    for path in STUDIES:
+        study = json.loads(path.read_text(encoding="utf-8"))
         runs = {row["name"]: [run["test"] for run in row["runs"]] for row in study["contestants"]}
         singles = [row["name"] for row in study["contestants"] if row["kind"] == "single"]
         found = family({(name, "frozen"): (runs[name], runs["frozen"]) for name in singles})
         level = [f"`{each.a}`" for each in found if each.verdict != "higher"]
         text += (
-            f" In the [study](../RESULTS.md) on {study['data_title']}, {len(runs['frozen'])} seeds, not higher than "
+            f" In the [study](../RESULTS.md) on {study['data_title']}, "
+            f"{study['claim']['settings']['train']:,} images, {len(runs['frozen'])} seeds, not higher than "
             f"`frozen` by its test (p < 0.05 after Holm, {len(singles)} comparisons): {', '.join(level) or 'none'}."
         )
     return f"{text}\n"
